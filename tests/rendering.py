@@ -1,0 +1,30 @@
+"""Render the kit's own templates the way a play does, without playing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def render_run_script(run_dir: Path, runners: dict[str, Any], **settings: Any) -> str:
+    """Return run_benchmark.sh for a directory; `settings` are variables of the role benchmark_run."""
+    variables = {
+        "ansible_managed": "Ansible managed",
+        "inventory_hostname": "testhost",
+        "benchmark_run_dir": str(run_dir),
+        "benchmark_run_models_dir": str(run_dir / "models"),
+        "benchmark_run_lock": str(run_dir / "lock"),
+        "benchmark_run_campaign": "demo",
+        "benchmark_run_runners": runners,
+        "benchmark_run_max_temperature_c": 0,
+        "benchmark_run_max_wait_s": 0,
+        "benchmark_run_min_free_mb": 1,
+        **settings,
+    }
+    text = (ROOT / "roles/benchmark_run/templates/run_benchmark.sh.j2").read_text(encoding="utf-8")
+    return Templar(DataLoader(), variables=variables).template(trust_as_template(text)) + "\n"
