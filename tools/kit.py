@@ -19,9 +19,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-VENV = ROOT / ".venv"
-REQUIREMENTS = ROOT / "requirements.txt"
-REQUIREMENTS_DEV = ROOT / "requirements-dev.txt"
 VENV_NEEDS_MB = 1500
 PROFILES_HINT = """
 That was the quick profile: few, short repetitions. The full study (ten repetitions, about ten minutes to an hour):
@@ -34,9 +31,12 @@ class KitError(Exception):
 
 
 @contextlib.contextmanager
-def locked(name: str, busy: str) -> Iterator[None]:
-    """Hold .cache/<name>.lock of this checkout; whoever comes second is told `busy`. The lock goes with the process."""
-    path = ROOT / ".cache" / f"{name}.lock"
+def locked(root: Path, name: str, busy: str) -> Iterator[None]:
+    """Hold .cache/<name>.lock of the checkout `root`; whoever comes second is told `busy`.
+
+    The lock goes with the process, however that ends.
+    """
+    path = root / ".cache" / f"{name}.lock"
     try:
         path.parent.mkdir(exist_ok=True)
         file = path.open("a+")
@@ -54,45 +54,45 @@ def locked(name: str, busy: str) -> Iterator[None]:
         yield
 
 
-def setup(dev: bool) -> None:
-    """Ensure that .venv holds what the requirements say; does nothing when it does already.
+def setup(root: Path, dev: bool) -> None:
+    """Ensure that the checkout's .venv holds what its requirements say; does nothing when it does already.
 
     Raises:
         KitError: Python lacks venv, the disk is too small, or a package cannot be installed.
     """
-    stamp = VENV / "installed"
-    texts = [path.read_text() for path in (REQUIREMENTS, REQUIREMENTS_DEV)[: 2 if dev else 1]]
-    wanted = [hashlib.sha256(f"{sys.version}{text}".encode()).hexdigest() for text in texts]
+    venv = root / ".venv"
+    stamp = venv / "installed"
+    requirements = [root / "requirements.txt", root / "requirements-dev.txt"][: 2 if dev else 1]
+    wanted = [hashlib.sha256(f"{sys.version}{path.read_text()}".encode()).hexdigest() for path in requirements]
     if stamp.exists() and set(wanted) <= set(stamp.read_text().split()):
         return
-    with locked("setup", "the kit's environment is being set up already; wait for it"):
+    with locked(root, "setup", "the kit's environment is being set up already; wait for it"):
         if not importlib.util.find_spec("ensurepip"):
             raise KitError("this Python has no venv; on Debian and Ubuntu: apt-get install python3-venv")
-        free_mb = shutil.disk_usage(ROOT).free // 2**20
-        if free_mb < VENV_NEEDS_MB and not VENV.exists():
-            raise KitError(f"{ROOT} has {free_mb} MB free, the kit's packages need {VENV_NEEDS_MB} MB; make room")
-        print(f"setting up {VENV} (once, about a minute)", flush=True)
+        free_mb = shutil.disk_usage(root).free // 2**20
+        if free_mb < VENV_NEEDS_MB and not venv.exists():
+            raise KitError(f"{root} has {free_mb} MB free, the kit's packages need {VENV_NEEDS_MB} MB; make room")
+        print(f"setting up {venv} (once, about a minute)", flush=True)
         stamp.unlink(missing_ok=True)
-        python = VENV / "bin" / "python"
+        python = venv / "bin" / "python"
         pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-        requirements = REQUIREMENTS_DEV if dev else REQUIREMENTS
-        commands = [[sys.executable, "-m", "venv", VENV], [*pip, "-r", requirements]]
+        commands = [[sys.executable, "-m", "venv", venv], [*pip, "-r", requirements[-1]]]
         for command in commands:
             if subprocess.run(command, check=False).returncode:
-                raise KitError(f"setting up {VENV} failed (see above); mend it and run the same again")
+                raise KitError(f"setting up {venv} failed (see above); mend it and run the same again")
         stamp.write_text("\n".join(wanted))
 
 
-def run(arguments: list[str]) -> int:
+def run(root: Path, arguments: list[str]) -> int:
     """Play site.yml against inventory/local; return the play's exit code."""
-    with locked("run", "make run is at work in this checkout already; wait for it, or end it"):
-        command = [str(VENV / "bin/ansible-playbook"), "site.yml", "-i", "inventory/local", *arguments]
+    with locked(root, "run", "make run is at work in this checkout already; wait for it, or end it"):
+        command = [str(root / ".venv/bin/ansible-playbook"), "site.yml", "-i", "inventory/local", *arguments]
         # Said aloud, since Ansible ignores an ansible.cfg in a directory that others can write to.
-        environment = os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+        environment = os.environ | {"ANSIBLE_CONFIG": str(root / "ansible.cfg")}
         if locale.getpreferredencoding().lower().replace("-", "") != "utf8":
             environment["LC_ALL"] = "C.UTF-8"  # Ansible insists on UTF-8
         try:
-            code = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+            code = subprocess.run(command, cwd=root, env=environment, check=False).returncode
         except KeyboardInterrupt:
             print(
                 "\nThe play has ended. If it had begun to measure, that goes on in the background: "
@@ -105,16 +105,16 @@ def run(arguments: list[str]) -> int:
     return code
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str], root: Path = ROOT) -> int:
     try:
         match arguments:
             case ["setup"]:
-                setup(dev=False)
+                setup(root, dev=False)
             case ["setup", "--dev"]:
-                setup(dev=True)
+                setup(root, dev=True)
             case ["run", *rest]:
-                setup(dev=False)
-                return run(rest)
+                setup(root, dev=False)
+                return run(root, rest)
             case _:
                 print(__doc__.strip(), file=sys.stderr)
                 return 2

@@ -112,7 +112,7 @@ class ActionModule(ActionBase):
         return dict(reversed(line.split(maxsplit=1)) for line in listing.splitlines())
 
     def _shell(self, script: str, src: str, in_data: bytes | None = None) -> str:
-        command = script.format(src=shlex.quote(src))
+        command = script.strip().format(src=shlex.quote(src))
         reply = self._low_level_execute_command(command, in_data=in_data, sudoable=False)
         if reply["rc"] != 0:
             said = (reply["stderr"] or reply["stdout"]).strip()[:500]

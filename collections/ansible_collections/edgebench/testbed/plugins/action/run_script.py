@@ -53,6 +53,7 @@ total:
   returned: success
 """
 
+import math
 import shlex
 import time
 from typing import Any
@@ -98,7 +99,7 @@ class ActionModule(ActionBase):
         if before.get("is_done") != "yes":
             self._command("start")
         deadline = time.monotonic() + START_GRACE_S
-        shown_at, shown, begun = 0.0, "", False
+        shown_at, shown, begun = -math.inf, "", False
         while (status := self._status()).get("is_done") != "yes":
             begun = begun or status["alive"] == "yes"
             if status["alive"] != "yes" and (begun or time.monotonic() > deadline):
@@ -106,8 +107,8 @@ class ActionModule(ActionBase):
                 if (status := self._status()).get("is_done") == "yes":
                     break
                 raise ScriptError(self._why_it_ended(status))
-            line = progress_line(status)
-            if line != shown and time.monotonic() - shown_at >= show_every_s:
+            line = progress_line(status) if begun else ""
+            if line not in ("", shown) and time.monotonic() - shown_at >= show_every_s:
                 display.display(f"  [{self._host}] {line}")
                 shown, shown_at = line, time.monotonic()
             time.sleep(poll_s if begun else 0.2)

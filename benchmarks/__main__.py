@@ -1,0 +1,17 @@
+"""What the kit itself costs, as ratios measured in one run: `make bench`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from benchmarks import bench_reading, bench_report, bench_run_stage, bench_runner
+from benchmarks.result import Result, main
+
+
+def results() -> Iterator[Result]:
+    for benchmark in (bench_reading, bench_report, bench_runner, bench_run_stage):
+        yield from benchmark.results()
+
+
+if __name__ == "__main__":
+    main(results)

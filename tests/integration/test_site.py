@@ -1,0 +1,156 @@
+"""site.yml against inventory/local with a small model, for real."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.playing import ROOT, environment, play
+
+HOST = "this-machine"
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    """A cache of the tests' own for hosts' work, with the user's wheels, so that nothing is downloaded twice."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def settings(tmp_path, cache):
+    """A campaign of two variants of a tiny model, two short repetitions."""
+    return {
+        "campaign_logs_dir": str(tmp_path / "logs"),
+        "campaign_models": ["convolution"],
+        "campaign_variants": ["float32", "int8"],
+        "campaign_min_repetitions": 2,
+        "campaign_flags": "--num_runs=5 --min_secs=0.01 --warmup_min_secs=0.01",
+        "benchmark_models_source": "directory",
+        "benchmark_models_source_dir": str(ROOT / "tests/data/models"),
+        "benchmark_models_dir": str(tmp_path / "models"),
+        "benchmark_report_output": str(tmp_path / "results"),
+        "benchmark_work_dir": str(tmp_path / "work"),
+        "benchmark_run_show_every_s": 0,
+    }
+
+
+def site(settings, **more):
+    return play(ROOT / "site.yml", str(ROOT / "inventory/local"), **settings, **more)
+
+
+def files(directory: Path) -> dict[str, int]:
+    return {
+        str(path.relative_to(directory)): path.stat().st_mtime_ns for path in directory.rglob("*") if path.is_file()
+    }
+
+
+def test_played_twice_it_measures_once(settings, tmp_path):
+    checked = play(ROOT / "site.yml", str(ROOT / "inventory/local"), check=True, campaign_name="demo", **settings)
+    assert checked.rc == 0, checked.stdout
+    assert not (tmp_path / "logs").exists(), "check mode measures and writes nothing"
+
+    first = site(settings, campaign_name="demo")
+    assert first.changed(HOST) > 0
+    assert "4 of 4 runs" in first.stdout
+    home = tmp_path / "logs/demo"
+    campaign = json.loads((home / "campaign.json").read_text())
+    assert campaign["hosts"] == [HOST]
+    assert campaign["settings"]["models"] == ["convolution"]
+    assert campaign["runners"][HOST]["litert"]["version"]
+    assert {model["variant"] for model in campaign["models"]} == {"float32", "int8"}
+    host = json.loads((home / HOST / "host.json").read_text())
+    assert host["kernel"] == os.uname().release
+    logs = sorted((home / HOST / "runs").glob("*.log"))
+    assert len(logs) == 4
+    assert all(log.with_suffix(".meta").exists() for log in logs)
+
+    with (tmp_path / "results/tables/runs.csv").open() as file:
+        runs = list(csv.DictReader(file))
+    assert [run["status"] for run in runs] == ["ok"] * 4
+    assert all(float(run["avg_inference_ms"]) >= 0 for run in runs)
+    assert (tmp_path / "results/report.html").exists()
+
+    before = files(tmp_path / "logs")
+    second = site(settings, campaign_name="demo")
+    assert second.changed(HOST) == 0, second.stdout
+    assert files(tmp_path / "logs") == before
+
+
+def test_without_a_name_an_unfinished_campaign_goes_on_and_a_finished_one_does_not(settings, tmp_path):
+    site(settings)
+    (name,) = [path.name for path in (tmp_path / "logs").iterdir()]
+    assert site(settings).rc == 0
+    assert len(list((tmp_path / "logs").iterdir())) == 2, "a finished campaign is not measured again, a new one begins"
+    (tmp_path / f"logs/{name}/{HOST}/DONE").unlink()  # as if the link had broken before the last file came home
+    resumed = site(settings)
+    assert f"Going on with campaign {name}" in resumed.stdout
+    assert len(list((tmp_path / "logs").iterdir())) == 2
+
+
+def test_a_play_that_is_killed_goes_on_where_it_was(settings, tmp_path):
+    settings |= {"campaign_name": "killed", "campaign_flags": "--num_runs=5 --min_secs=1 --warmup_min_secs=0.01"}
+    settings["campaign_min_repetitions"] = 3
+    command = [str(Path(sys.executable).with_name("ansible-playbook")), "site.yml", "-i", "inventory/local"]
+    process = subprocess.Popen(
+        [*command, "-e", json.dumps(settings)],
+        cwd=ROOT,
+        env=os.environ | environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    runs = tmp_path / "work/campaigns/killed/runs"
+    deadline = time.monotonic() + 120
+    while len(list(runs.glob("*.meta"))) < 2:
+        assert time.monotonic() < deadline, "no second run within 120 s"
+        assert process.poll() is None, "the play ended early"
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    measured = {name: when for name, when in files(runs).items() if name.endswith(".meta")}
+
+    again = site(settings)
+    assert again.rc == 0, again.stdout
+    after = files(runs)
+    assert len(after) == 12
+    assert {name: after[name] for name in measured} == measured, "a run that was there was measured again"
+    assert sorted(files(tmp_path / f"logs/killed/{HOST}/runs")) == sorted(after)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        pytest.param({"campaign_models": ["NoSuchNet"]}, "NoSuchNet", id="unknown model"),
+        pytest.param({"campaign_variants": ["int3"]}, "int3", id="unknown variant"),
+        pytest.param(
+            {"campaign_profile": "fast"},
+            "There is no profile 'fast'; campaign_profiles has: quick, study",
+            id="profile",
+        ),
+        pytest.param({"campaign_delegates": ["gpx"]}, "gpx", id="unknown delegate"),
+        pytest.param({"campaign_logs_dir": "/proc/nowhere"}, "choose another campaign_logs_dir", id="unwritable logs"),
+        pytest.param({"benchmark_models_source_dir": "/nowhere"}, "/nowhere", id="no models"),
+    ],
+)
+def test_a_mistake_gets_one_clear_line(settings, changes, message):
+    played = site(settings | changes)
+    assert message in " ".join(played.failures())
+    assert "Traceback" not in played.stdout
+
+
+def test_logs_that_differ_are_never_overwritten(settings, tmp_path):
+    settings["campaign_name"] = "demo"
+    site(settings)
+    log = next((tmp_path / f"logs/demo/{HOST}/runs").glob("*.log"))
+    log.write_text("somebody's notes")
+    played = site(settings)
+    assert f"{log} differs from the host's file of that name" in " ".join(played.failures())
+    assert log.read_text() == "somebody's notes"

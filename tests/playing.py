@@ -1,0 +1,71 @@
+"""Play a playbook for real, through ansible-runner."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ansible_runner
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Played:
+    """How a play went."""
+
+    rc: int
+    stdout: str
+    stats: dict[str, dict[str, int]]
+    events: list[dict[str, Any]]
+
+    def changed(self, host: str) -> int:
+        """Tasks that changed something on the host; the play must have succeeded."""
+        assert self.rc == 0, self.stdout
+        return self.stats["changed"].get(host, 0)
+
+    def failures(self) -> list[str]:
+        """Messages of the tasks that failed; the play must have failed."""
+        assert self.rc != 0, self.stdout
+        failed = [event["event_data"]["res"] for event in self.events if event["event"] == "runner_on_failed"]
+        return [result["msg"] for result in failed if "msg" in result]
+
+    def seconds(self, task: str) -> float:
+        """Time that the task of this name took, summed over hosts, in seconds."""
+        done = (event["event_data"] for event in self.events if event["event"].startswith("runner_on_"))
+        return sum(data.get("duration", 0.0) for data in done if data.get("task") == task)
+
+
+def environment(**more: str) -> dict[str, str]:
+    """What a play of this checkout needs in its environment."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "PATH": path, **more}
+
+
+def play(
+    playbook: Path, inventory: Any, *, check: bool = False, envvars: dict[str, str] | None = None, **extravars: Any
+) -> Played:
+    """Play a playbook.
+
+    Args:
+        playbook: its path.
+        inventory: a path, or an inventory as a dict.
+        check: in check mode.
+        envvars: further environment variables.
+        extravars: variables that win over all others.
+    """
+    with tempfile.TemporaryDirectory(prefix="play-") as scratch:  # a new one: ansible-runner remembers settings
+        done = ansible_runner.run(
+            private_data_dir=scratch,
+            playbook=str(playbook),
+            inventory=inventory,
+            extravars=extravars,
+            cmdline="--check" if check else None,
+            envvars=environment(**(envvars or {})),
+            quiet=True,
+        )
+        return Played(done.rc, done.stdout.read(), done.stats or {}, list(done.events))

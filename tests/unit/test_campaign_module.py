@@ -1,0 +1,110 @@
+"""Which campaign is meant, and what campaign.json keeps."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from ansible_collections.edgebench.testbed.plugins.modules import campaign
+
+NOW = datetime(2026, 11, 20, 13, 30, tzinfo=UTC)
+SETTINGS = {"models": ["MobileNet"], "threads": [1]}
+RECORD = {
+    "models": [{"model": "MobileNet", "sha256": "ab"}],
+    "runners": {"a": {"litert": {"version": "2"}}},
+    "versions": {},
+}
+
+
+def ensure(logs_dir, now=NOW, check_mode=False, **changes):
+    defaults = {"name": "", "hosts": ["a", "b"], "settings": SETTINGS, "seed": "", "resume_days": 7, "record": None}
+    params = {"logs_dir": str(logs_dir), "kit_dir": str(logs_dir), **defaults, **changes}
+    return campaign.ensure(params, now, check_mode)
+
+
+def test_a_new_campaign_is_named_by_date_and_time(tmp_path):
+    result = ensure(tmp_path)
+    assert result["name"] == "2026-11-20T13-30-00Z"
+    assert not result["resumed"]
+    assert list(tmp_path.iterdir()) == [], "asking for the name writes nothing"
+
+
+def test_an_unfinished_campaign_goes_on_until_every_host_is_done(tmp_path):
+    first = ensure(tmp_path, record=RECORD)
+    assert first["changed"]
+    later = NOW + timedelta(hours=1)
+    again = ensure(tmp_path, now=later)
+    assert (again["name"], again["seed"], again["resumed"]) == (first["name"], first["seed"], True)
+    for host in ("a", "b"):
+        (tmp_path / first["name"] / host).mkdir()
+        (tmp_path / first["name"] / host / "DONE").touch()
+    assert ensure(tmp_path, now=later)["name"] == "2026-11-20T14-30-00Z"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"settings": SETTINGS | {"threads": [4]}}, id="other settings"),
+        pytest.param({"hosts": ["a"]}, id="other hosts"),
+        pytest.param({"now": NOW + timedelta(days=8)}, id="too old"),
+    ],
+)
+def test_what_is_not_the_same_campaign_is_not_resumed(tmp_path, changes):
+    ensure(tmp_path, record=RECORD)
+    assert not ensure(tmp_path, **{"now": NOW + timedelta(hours=1), **changes})["resumed"]
+
+
+def test_the_record_is_written_once(tmp_path):
+    ensure(tmp_path, name="x", record=RECORD)
+    written = (tmp_path / "x/campaign.json").read_bytes()
+    assert not ensure(tmp_path, name="x", record=RECORD, now=NOW + timedelta(hours=1))["changed"]
+    assert (tmp_path / "x/campaign.json").read_bytes() == written
+    record = json.loads(written)
+    assert record["created_utc"] == "2026-11-20T13:30:00Z"
+    assert record["git"] == {"revision": None, "dirty": None}, "not a checkout"
+
+
+def test_check_mode_writes_nothing(tmp_path):
+    assert ensure(tmp_path, record=RECORD, check_mode=True)["changed"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_host_that_joins_late_is_added_and_a_changed_one_refused(tmp_path):
+    ensure(tmp_path, name="x", record=RECORD)
+    assert ensure(tmp_path, name="x", record=RECORD | {"runners": {"b": {"litert": {"version": "2"}}}})["changed"]
+    assert sorted(json.loads((tmp_path / "x/campaign.json").read_text())["runners"]) == ["a", "b"]
+    with pytest.raises(campaign.CampaignError, match=r'runners\.a\.litert\.version was "2", is "3"'):
+        ensure(tmp_path, name="x", record=RECORD | {"runners": {"a": {"litert": {"version": "3"}}}})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        pytest.param({"settings": SETTINGS | {"threads": [4]}}, r"settings\.threads\[0\] was 1, is 4", id="settings"),
+        pytest.param({"seed": "7"}, "seed was .*, is 7", id="seed"),
+        pytest.param({"name": "../x"}, "cannot name a directory", id="a path as a name"),
+        pytest.param(
+            {"record": RECORD | {"models": [{"model": "MobileNet", "sha256": "cd"}]}}, "sha256 was", id="model"
+        ),
+    ],
+)
+def test_a_campaign_that_was_begun_otherwise_is_refused(tmp_path, changes, message):
+    ensure(tmp_path, name="x", record=RECORD)
+    with pytest.raises(campaign.CampaignError, match=message):
+        ensure(tmp_path, **{"name": "x", **changes})
+
+
+def test_without_settings_an_existing_campaign_is_meant(tmp_path):
+    with pytest.raises(campaign.CampaignError, match="holds no campaign of a, b"):
+        ensure(tmp_path, settings=None)
+    ensure(tmp_path, name="x", record=RECORD)
+    assert ensure(tmp_path, settings=None)["name"] == "x"
+
+
+def test_a_campaign_json_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x/campaign.json").write_text("{")
+    with pytest.raises(campaign.CampaignError, match=r"x/campaign\.json cannot be read"):
+        ensure(tmp_path, name="x")
+    assert ensure(tmp_path)["name"] != "x", "somebody else's broken campaign is nobody's trouble"
