@@ -1,0 +1,463 @@
+"""Text of a benchmark log -> one `ToolRun` per benchmark run in it.
+
+Reads what TFLite's `benchmark_model` has printed from 2018 to today, on a terminal, in a file or in Android's logcat,
+and what programs print that speak its format. Lines are looked up by their fixed text and then read by one anchored
+pattern each, never by position or by guess: a number that is not on its own whole line is not read.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import math
+import re
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+OK, INVALID, FAILED = "ok", "invalid", "failed"
+
+# `ostream << double` prints six significant digits: twins of one value may differ by half of the sixth.
+_ROUNDING = 5.1e-6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolRun:
+    """What one execution of a benchmark tool printed about itself.
+
+    Times are in milliseconds of wall-clock time. None means "not reported"; nothing is derived from another value,
+    except that a single or all-equal iteration is its own minimum, maximum, mean and median.
+
+    Attributes:
+        status: `ok`, `invalid` (measured, but not to be trusted) or `failed` (no number at all).
+        reason: why it is not ok, in one sentence; empty if it is.
+        init_time_ms: from `Initialized session in`; init_inference_ms is its twin in the timings line.
+        first_inference_ms: the first warm-up inference.
+        warmup_inference_ms, avg_inference_ms: means over the warm-up and over the timed iterations.
+        std_inference_ms: population standard deviation over the timed iterations (as the tool computes it).
+        iterations: number of timed iterations.
+        memory_init_mb, memory_overall_mb: growth of the process since its start, in MiB (the tool says MB).
+        peak_memory_mb: largest resident set, in MiB; not a growth.
+        model_size_mb: size of the model file, in 10^6 bytes.
+        graph: the model file as it was named to the tool.
+        parameters: what the tool echoed, by its own descriptions; a parameter that is absent had its default.
+        threads, batch_size, input_size: from the echo; None = default.
+        delegate: `default`, `none`, `xnnpack`, `gpu`, `nnapi`, ...; from the echo.
+        unconsumed_flags: the part of the command line that the tool did not understand.
+        warnings: the tool's WARN lines.
+        edgebench: the `EDGEBENCH name=json` lines of our runners.
+    """
+
+    status: str
+    reason: str = ""
+    init_time_ms: float | None = None
+    init_inference_ms: float | None = None
+    first_inference_ms: float | None = None
+    warmup_inference_ms: float | None = None
+    avg_inference_ms: float | None = None
+    std_inference_ms: float | None = None
+    min_inference_ms: float | None = None
+    max_inference_ms: float | None = None
+    median_inference_ms: float | None = None
+    p95_inference_ms: float | None = None
+    iterations: int | None = None
+    memory_init_mb: float | None = None
+    memory_overall_mb: float | None = None
+    peak_memory_mb: float | None = None
+    model_size_mb: float | None = None
+    graph: str = ""
+    parameters: dict[str, str] = field(default_factory=dict)
+    threads: int | None = None
+    delegate: str = "default"
+    batch_size: int | None = None
+    input_size: int | None = None
+    unconsumed_flags: str = ""
+    warnings: tuple[str, ...] = ()
+    edgebench: dict[str, Any] = field(default_factory=dict)
+
+
+class _UnusableError(Exception):
+    """The run gives no numbers; the message is the reason."""
+
+
+def decode(raw: bytes) -> str:
+    """Decode a log file; what is not text becomes U+FFFD. UTF-16 is what PowerShell's `>` writes."""
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return raw.decode("utf-16", errors="replace")
+    return raw.removeprefix(codecs.BOM_UTF8).decode("utf-8", errors="replace")
+
+
+def parse(text: str) -> list[ToolRun]:
+    """Read every benchmark run in a text; [] if there is no trace of one. Never raises."""
+    return [_read(run) for run in _split(_plain(text))]
+
+
+# --- Text as the tool wrote it -----------------------------------------------------------------------------------
+
+# Ends of the tool's lines where the line end is spelled out.
+_JSON_STRING = re.compile(r"(?:STARTING!|verbosely: \[[01]\]|[0-9]ms\.?|seconds\.?)(?:\\r)?\\n")
+_JSON_ESCAPE = re.compile(r'\\(.)|"', re.DOTALL)
+_JSON_VALUE = {"n": "\n", "r": "", "t": "\t"}
+_LOGCAT = re.compile(r"^[^\n]{0,80}?\b([VDIWEF])(?:/tflite *\( *[0-9]+\)| tflite *): ?", re.MULTILINE)
+_LOGCAT_LEVEL = {"W": "WARN: ", "E": "ERROR: ", "F": "FATAL: "}
+
+
+def _plain(text: str) -> str:
+    """Take off what carried the text: a JSON string, CRLF line ends, logcat's line heads."""
+    if "\\n" in text and _JSON_STRING.search(text):
+        # A bare quotation mark ends the string: what follows it is not the tool's.
+        text = _JSON_ESCAPE.sub(lambda m: _JSON_VALUE.get(m[1], m[1]) if m[1] else "\n", text)
+    if "\r" in text:
+        text = re.sub(r"\r+\n?", "\n", text)
+    if "/tflite" in text or " tflite" in text:
+        text = _LOGCAT.sub(lambda m: _LOGCAT_LEVEL.get(m[1], "INFO: "), text)
+    return text
+
+
+_PREFIX = "INFO: "
+_FAR = 80
+_START = "STARTING!"
+_HEADER = "Running benchmark for "
+_TIMINGS = "Inference timings in us: "
+_TIMINGS_BEFORE_2020 = "Average inference timings in us: "
+_FAILED = "Benchmarking failed."
+_OTHER_TOOLS = {
+    "the full-TensorFlow tool (tensorflow/tools/benchmark)": re.compile(
+        r"tensorflow/tools/benchmark/benchmark_model\.cc|no stats: [0-9.e+]+, with stats: "
+    ),
+    "LiteRT's benchmark_litert_model": re.compile(r"Inference \(avg\): +[0-9.]+ ms \("),
+}
+
+# What tells runs apart where the tool's first line is missing (logcat, logs without their head).
+_EVENT = re.compile(
+    r"^[^\n]*?(?:(?P<result>Running benchmark for |nference timings in us: |Benchmarking failed\.)"
+    r"|(?P<opening>Unconsumed cmdline flags: |(?:Log parameter values verbosely|Min num runs|Min runs duration "
+    r"\(seconds\)|Max runs duration \(seconds\)|Num threads|Graph): \[))",
+    re.MULTILINE,
+)
+
+
+def _split(text: str) -> list[str]:
+    """Cut a text into runs. The text before the first `STARTING!` belongs to the first run if it is no run itself."""
+    head, *rest = text.split(_START)
+    runs = _split_headless(head)
+    if not rest:
+        return runs
+    if not runs or (_FAILED in head and not _shows_a_run(head)):
+        return [head + _START + rest[0], *(_START + run for run in rest[1:])]
+    return runs + [_START + run for run in rest]
+
+
+def _shows_a_run(text: str) -> bool:
+    return _HEADER in text or "nference timings in us: " in text or _other_tool(text) != ""
+
+
+def _other_tool(text: str) -> str:
+    """A refusal by name if a tool wrote this whose lines only look alike; '' if none did."""
+    names = (name for name, trace in _OTHER_TOOLS.items() if trace.search(text))
+    return next((f"output of {name}, not of TFLite's benchmark_model" for name in names), "")
+
+
+def _split_headless(text: str) -> list[str]:
+    """Cut a text without `STARTING!` into runs: one begins where a tool introduces itself after a result."""
+    if not _shows_a_run(text) and _FAILED not in text:
+        return []
+    cuts, busy = [0], False
+    for event in _EVENT.finditer(text):
+        if event["result"]:
+            busy = True
+        elif busy:
+            cuts.append(event.start())
+            busy = False
+    return [text[start:end] for start, end in pairwise([*cuts, len(text)])]
+
+
+# --- One run -----------------------------------------------------------------------------------------------------
+
+# A number that is not negative, as `ostream << double` prints it: with an exponent from 1e+06 up and below 1e-04.
+_N = r"([0-9]{1,18}(?:\.[0-9]{1,18})?|[0-9](?:\.[0-9]{1,18})?e(?:\+0[6-9]|\+1[0-8]|-0[5-9]|-1[0-9]))"
+_END = r"[ \t]*(\n|\Z)"
+_TIMINGS_LINE = re.compile(rf"Init: {_N}, First inference: {_N}, Warmup \(avg\): {_N}, Inference \(avg\): {_N}{_END}")
+_TIMINGS_LINE_BEFORE_2020 = re.compile(rf"Warmup: {_N}, Init: {_N}, (?:no stats|Inference): {_N}{_END}")
+_STAT_LINE = re.compile(
+    rf"([0-9]{{1,15}})(?: curr={_N}(?:\(all same\))?| first={_N} curr={_N} min={_N} max={_N} avg={_N} std={_N})?"
+    rf"(?: p5={_N} median={_N} p95={_N})?{_END}"
+)
+_SESSION_LINE = re.compile(rf"{_N}ms\.?{_END}")
+_SIZE_LINE = re.compile(rf"{_N}{_END}")
+_MEMORY_LINE = re.compile(rf"(-?){_N} overall=(-?){_N}{_END}")
+_PARAMETER = re.compile(r"^[ \t]*(?:[A-Z]{0,5}: )?([^\n:\[\]]{1,80}?) ?: \[([^\n]*)\][ \t]*$", re.MULTILINE)
+_COMPLAINT = re.compile(r"^[ \t]*(?:ERROR|FATAL): ([^\n]+)", re.MULTILINE)
+_WARNING = re.compile(r"^[ \t]*WARN(?:ING)?: ([^\n]+)", re.MULTILINE)
+_IDLE_DELEGATE = re.compile(r"Though (\S+) delegate is explicitly applied, the model graph will not be executed by")
+
+
+class _Stat(NamedTuple):
+    """A `count=` line, in us. median and p95 are printed since TF 2.19."""
+
+    count: int
+    first: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
+    avg: float = 0.0
+    std: float = 0.0
+    median: float | None = None
+    p95: float | None = None
+
+
+def _read(text: str) -> ToolRun:
+    """Read the text of one run."""
+    parameters = _parameters(text)
+    warnings = list(dict.fromkeys(_WARNING.findall(text))) if "WARN" in text else []
+    edgebench, doubts = _edgebench(text)
+    unconsumed = ""
+    if "Unconsumed cmdline flags:" in text:
+        unconsumed = text.partition("Unconsumed cmdline flags:")[2].partition("\n")[0].strip()
+        doubts.append(f"the tool did not understand the flags '{unconsumed}' and used its defaults instead")
+    if "delegate is explicitly applied, the model graph will not" in text:
+        for name in _IDLE_DELEGATE.findall(text):
+            warnings.append(f"the {name} delegate executes nothing")
+            # Where XNNPACK is the default too, an explicit one finds nothing left to do.
+            if name.upper() != "XNNPACK":
+                doubts.append(f"the {name} delegate executed nothing, so this is another delegate's time")
+    if parameters.get("Enable op profiling") == "1":
+        warnings.append("measured with op profiling on, which costs time itself")
+    numbers: dict[str, Any] = {}
+    try:
+        numbers = _numbers(text, doubts, warnings)
+        status, reason = (INVALID, "; ".join(doubts)) if doubts else (OK, "")
+    except _UnusableError as error:
+        status, reason = FAILED, str(error)
+    batch_size, input_size = _input_shape(parameters.get("Input shapes", ""))
+    return ToolRun(
+        status=status,
+        reason=reason,
+        graph=parameters.get("Graph", ""),
+        parameters=parameters,
+        threads=_threads(parameters),
+        delegate=_delegate(parameters),
+        batch_size=batch_size,
+        input_size=input_size,
+        unconsumed_flags=unconsumed,
+        warnings=tuple(warnings),
+        edgebench=edgebench,
+        **numbers,
+    )
+
+
+def _lines(text: str, start: str, stop: int | None = None) -> list[int]:
+    """Where the text goes on after `start` on lines that begin with it.
+
+    Before it only blanks and the tool's prefix may stand, whole or cut by copying (`FO: `).
+    """
+    found = []
+    at = text.find(start, 0, stop)
+    while at >= 0:
+        near = max(at - _FAR, 0)  # looking further back would take forever on one huge line
+        line_end = text.rfind("\n", near, at)
+        if line_end >= 0 or near == 0:
+            before = text[line_end + 1 : at]
+            if before == _PREFIX or _PREFIX.endswith(before.lstrip(" \t")):
+                found.append(at + len(start))
+        at = text.find(start, at + 1, stop)
+    return found
+
+
+def _numbers(text: str, doubts: list[str], warnings: list[str]) -> dict[str, float | int | None]:
+    """Read what was measured, in ms and MB, by the names of ToolRun's fields.
+
+    Contradictions go to `doubts`, what was left unread to `warnings`; raises _UnusableError where nothing was measured.
+    """
+    if "\0" in text:
+        raise _UnusableError("the log holds binary data (NUL bytes), as after a power cut or on a full disk")
+    if _FAILED in text or "FATAL: " in text:
+        raise _UnusableError(_complaints(text) or f"the tool says '{_FAILED}'")
+    modern = _lines(text, _TIMINGS)
+    timings = modern or _lines(text, _TIMINGS_BEFORE_2020)
+    if not timings:
+        complaints = _complaints(text)
+        raise _UnusableError(_other_tool(text) or _where_it_stops(text) + (f" ({complaints})" if complaints else ""))
+    at = timings[0]
+    sessions = _lines(text, "Initialized session in ")
+    stat_lines = _lines(text, "count=", at)
+    if len(timings) > 1 or len(sessions) > 1 or len(stat_lines) > 2 or text.count(_HEADER) > 2:
+        raise _UnusableError("lines of several runs are mixed")
+    line = (_TIMINGS_LINE if modern else _TIMINGS_LINE_BEFORE_2020).match(text, at)
+    if not line:
+        raise _UnusableError(_other_tool(text) or "the 'Inference timings' line is garbled or cut short")
+    if modern:
+        init, first, warmup, avg = map(float, line.groups()[:4])
+    else:
+        (warmup, init, avg), first = map(float, line.groups()[:3]), None
+    stats = [_stat(text, where) for where in stat_lines]
+    main = stats[-1] if stats else None
+    if not line[line.lastindex] and not (main and avg == float(f"{main.avg:.6g}")):
+        raise _UnusableError("the 'Inference timings' line is cut short")
+    if main and main.count == 0:
+        raise _UnusableError("no inference was timed (count=0), as in a dry run")
+
+    session = _one(text, sessions, _SESSION_LINE, "Initialized session")
+    if session is not None and not _same(session * 1e3, init):
+        doubts.append(f"'Initialized session' says {session:g} ms and the timings line {init / 1e3:g} ms")
+    if len(stats) == 2:
+        warm = stats[0]
+        if not _same(warm.avg, warmup) or (first is not None and not _same(warm.first, first)):
+            doubts.append("the timings line contradicts the warm-up's 'count=' line")
+    else:
+        doubts.append(f"{len(stats)} of 2 'count=' lines are there, so the numbers cannot be checked")
+    if main and not _same(main.avg, avg):
+        doubts.append(f"the timings line says {avg:g} us on average and the 'count=' line {main.avg:g} us")
+    if main and not main.low <= main.avg * (1 + _ROUNDING) <= main.high * (1 + 2 * _ROUNDING):
+        doubts.append("the mean is outside of minimum and maximum")
+    if avg == 0:
+        # A mean between 0 and 1 us is fine: rounding both ends of each iteration down cancels out over many.
+        doubts.append("a mean of 0 us is below the resolution of the tool's clock (1 us)")
+    numbers = {
+        "init_time_ms": session,
+        "init_inference_ms": init / 1e3,
+        "first_inference_ms": None if first is None else first / 1e3,
+        "warmup_inference_ms": warmup / 1e3,
+        "avg_inference_ms": avg / 1e3,
+        "model_size_mb": _one(text, _lines(text, "The input model file size (MB): "), _SIZE_LINE, "model size"),
+    }
+    if main:
+        numbers |= {
+            "iterations": main.count,
+            "std_inference_ms": main.std / 1e3,
+            "min_inference_ms": main.low / 1e3,
+            "max_inference_ms": main.high / 1e3,
+            "median_inference_ms": None if main.median is None else main.median / 1e3,
+            "p95_inference_ms": None if main.p95 is None else main.p95 / 1e3,
+        }
+    return numbers | _memory(text, line.end(), warnings)
+
+
+def _stat(text: str, at: int) -> _Stat:
+    """Read what follows `count=`. One or all-equal iterations are printed as `curr=` alone."""
+    line = _STAT_LINE.match(text, at)
+    if not line:
+        raise _UnusableError("a 'count=' line is garbled or cut short")
+    count, only, first, _, low, high, avg, std, _, median, p95, _ = line.groups()
+    percentiles = (float(median), float(p95)) if median else (None, None)
+    if only:
+        value = float(only)
+        return _Stat(int(count), value, value, value, value, 0.0, value, value)
+    if first:
+        return _Stat(int(count), float(first), float(low), float(high), float(avg), float(std), *percentiles)
+    if int(count):
+        raise _UnusableError("a 'count=' line has no values")
+    return _Stat(0)
+
+
+def _one(text: str, found: list[int], pattern: re.Pattern[str], name: str) -> float | None:
+    """Read the one number of a line; None if the line was not found."""
+    if not found:
+        return None
+    line = pattern.match(text, found[0])
+    if not line:
+        raise _UnusableError(f"the {name} line is garbled")
+    return float(line[1])
+
+
+def _memory(text: str, start: int, warnings: list[str]) -> dict[str, float | None]:
+    """Read the memory lines, which come after the timings; a number that may be cut is left out."""
+    text = text[start:]
+    values: dict[str, float | None] = {}
+    deltas = _lines(text, "Memory footprint delta from the start of the tool (MB): init=")
+    for at in (deltas or _lines(text, "Peak memory footprint (MB): init="))[:1]:
+        line = _MEMORY_LINE.match(text, at)
+        if line and _is_whole(line):
+            values["memory_init_mb"] = float(line[1] + line[2])
+            values["memory_overall_mb"] = float(line[3] + line[4])
+        else:
+            warnings.append("the memory line is garbled or cut short and was not read")
+    for at in _lines(text, "Overall peak memory footprint (MB) via periodic monitoring: ")[:1]:
+        line = _SIZE_LINE.match(text, at)
+        if line and _is_whole(line):
+            values["peak_memory_mb"] = float(line[1])
+        else:
+            warnings.append("the peak memory line is garbled or cut short and was not read")
+    return values
+
+
+def _is_whole(line: re.Match[str]) -> bool:
+    """Whether a line's last number is certainly not cut: its line ends, or it has all six digits that are printed."""
+    return bool(line[line.lastindex]) or len(line[line.lastindex - 1].replace(".", "").lstrip("0")) >= 6
+
+
+def _same(a: float, b: float) -> bool:
+    return abs(a - b) <= _ROUNDING * max(abs(a), abs(b))
+
+
+def _where_it_stops(text: str) -> str:
+    headers = text.count(_HEADER)
+    if headers > 1:
+        place = "during the timed runs"
+    elif headers:
+        place = "during the warm-up"
+    elif "Initialized session in " in text:
+        place = "after the initialization"
+    else:
+        place = "before the session was initialized"
+    return f"no 'Inference timings' line: the log stops {place}"
+
+
+def _complaints(text: str) -> str:
+    """The tool's own words, without repetitions and without the closing 'Benchmarking failed.'."""
+    messages = dict.fromkeys(message.strip()[:200].rstrip(".") for message in _COMPLAINT.findall(text))
+    messages.pop(_FAILED.rstrip("."), None)
+    return "; ".join(list(messages)[:3])
+
+
+def _edgebench(text: str) -> tuple[dict[str, Any], list[str]]:
+    """Read the `EDGEBENCH name=json` lines; return them and a complaint for each that is not JSON."""
+    values: dict[str, Any] = {}
+    doubts = []
+    for at in _lines(text, "EDGEBENCH "):
+        end = text.find("\n", at)
+        name, _, value = text[at : end if end >= 0 else len(text)].partition("=")
+        try:
+            values[name] = _times(json.loads(value)) if name.endswith("_us") else json.loads(value)
+        except (ValueError, TypeError, OverflowError, RecursionError):
+            doubts.append(f"the line 'EDGEBENCH {name[:40]}' is garbled or cut short")
+    return values, doubts
+
+
+def _times(values: Any) -> list[float]:
+    """A list of durations; raises an exception if it is anything else."""
+    if not isinstance(values, list) or not math.isfinite(math.fsum(values)):
+        raise ValueError
+    return values
+
+
+def _parameters(text: str) -> dict[str, str]:
+    """Read the tool's echo of its parameters, `description: [value]`, which ends where the model is loaded."""
+    start = max(text.find(_START), 0)
+    end = text.find("Loaded model ", start)
+    return dict(_PARAMETER.findall(text, start, end if end >= 0 else len(text)))
+
+
+def _integer(text: str) -> int | None:
+    return int(text) if re.fullmatch(r"-?[0-9]{1,9}", text, re.ASCII) else None
+
+
+def _threads(parameters: dict[str, str]) -> int | None:
+    return _integer(parameters.get("Num threads") or parameters.get("#threads used for CPU inference", ""))
+
+
+def _input_shape(shapes: str) -> tuple[int | None, int | None]:
+    """Batch size and edge length of the first input, from `32,224,224,3`; the length only for square images."""
+    shape = [_integer(size) for size in shapes.partition(":")[0].split(",")]
+    return shape[0], shape[1] if len(shape) == 4 and shape[1] == shape[2] else None
+
+
+_DELEGATES = ("gpu", "nnapi", "hexagon", "coreml", "xnnpack")
+
+
+def _delegate(parameters: dict[str, str]) -> str:
+    """The delegate that was asked for; `none` if the default one, XNNPACK, was switched off."""
+    switches = {name[4:].lower(): value for name, value in parameters.items() if name.startswith("Use ")}
+    asked = [name for name in _DELEGATES if switches.get(name) == "1"]
+    if parameters.get("External delegate path"):
+        asked.append("external")
+    return "+".join(asked) or ("none" if switches.get("xnnpack") == "0" else "default")

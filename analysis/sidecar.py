@@ -1,0 +1,136 @@
+"""What the run script noted beside each log: how the process ended, and what the machine was like before and after.
+
+Format: `key=value` lines, UTF-8, the last one `complete=1`; a key whose fact the machine does not have is absent.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import signal
+from collections.abc import Mapping
+
+TICKS_PER_S = 100  # USER_HZ, the unit of /proc/stat: 100 on every Linux port that runs TFLite
+
+_EXIT_CODES = {
+    124: "stopped at the time limit",
+    126: "the runner could not be executed",
+    127: "the runner was not found",
+    132: "the processor does not know an instruction of the runner",
+    134: "the runner aborted itself",
+    137: "killed, most often because memory ran out",
+    139: "crashed with a segmentation fault",
+}
+
+_TIMES = re.compile(r"\s*([0-9]{1,9})m([0-9]{1,9}\.?[0-9]*)s\s+([0-9]{1,9})m([0-9]{1,9}\.?[0-9]*)s\s*")
+
+# `vcgencmd get_throttled`: bits 0-3 are true now, bits 16-19 have been true since boot.
+# https://www.raspberrypi.com/documentation/computers/os.html#get_throttled
+_THROTTLED = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
+
+
+def parse(text: str) -> dict[str, str]:
+    """Read the `key=value` lines; `-` means not set and is left out."""
+    return {key: value for key, _, value in [line.partition("=") for line in text.split("\n")] if value != "-"}
+
+
+def number(facts: Mapping[str, str], key: str) -> float | None:
+    """A fact as a finite number; None where it is absent or no number."""
+    try:
+        value = float(facts.get(key, "nan"))
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def integer(facts: Mapping[str, str], key: str) -> int | None:
+    """A fact as an integer; None where it is absent or no integer of a usual size."""
+    value = facts.get(key, "")
+    return int(value) if value.removeprefix("-").isdecimal() and len(value) < 18 else None
+
+
+def failure(facts: Mapping[str, str]) -> str:
+    """Why the process gave no measurement, in words; '' if nothing says so."""
+    if reason := facts.get("failure"):
+        return reason
+    if facts.get("timed_out") == "1":
+        return f"stopped at the time limit of {facts.get('timeout_s', '?')} s"
+    code = integer(facts, "exit_code")
+    if not code:
+        return ""
+    if words := _EXIT_CODES.get(code):
+        return f"{words} (exit code {code})"
+    try:
+        return f"ended by {signal.Signals(code - 128).name} (exit code {code})"
+    except ValueError:
+        return f"exit code {code}"
+
+
+def doubts(facts: Mapping[str, str]) -> list[str]:
+    """Why a measurement is not to be trusted, as far as the sidecar tells."""
+    found = []
+    if facts.get("complete") != "1":
+        found.append("the sidecar is cut short")
+    elif integer(facts, "exit_code") is None:
+        found.append("the sidecar has no exit code")
+    before, after = _throttled(facts, "before.throttled"), _throttled(facts, "after.throttled")
+    # Since-boot bits count only if they came up during the run.
+    bits = (before | after) & 0xF | (after & ~before) >> 16 & 0xF
+    if causes := [words for bit, words in _THROTTLED.items() if bits >> bit & 1]:
+        found.append(f"the machine was held back during the run: {', '.join(causes)}")
+    return found
+
+
+def duration_s(facts: Mapping[str, str]) -> float | None:
+    """Wall time of the process, from the machine's uptime, which no clock adjustment moves."""
+    return _difference(number(facts, "end_uptime_s"), number(facts, "start_uptime_s"))
+
+
+def cpu_shares(facts: Mapping[str, str]) -> tuple[float | None, float | None]:
+    """What other work took from the machine between the two states, in percent of all its CPUs' time.
+
+    Returns (steal, other): time that the hypervisor gave to other machines; and time that this machine spent busy
+    (user, nice, system, interrupts) beyond the runner's own CPU time. On 4 CPUs one busy neighbour is 25 %. None where
+    /proc/stat or the shell's `times` is not there.
+    """
+    before, after = _ticks(facts, "before.cpu_ticks"), _ticks(facts, "after.cpu_ticks")
+    if before is None or after is None:
+        return None, None
+    spent = [late - early for early, late in zip(before, after, strict=True)]
+    total = sum(spent)
+    if total <= 0:
+        return None, None
+    user, nice, system, _, _, irq, softirq, steal = spent
+    own = _difference(_cpu_s(facts, "after.children_times"), _cpu_s(facts, "before.children_times"))
+    # Ticks are coarser than the runner's own time, so a quiet machine can come out slightly below zero.
+    other = None if own is None else max(0.0, user + nice + system + irq + softirq - own * TICKS_PER_S)
+    return 100 * steal / total, None if other is None else 100 * other / total
+
+
+def _ticks(facts: Mapping[str, str], key: str) -> list[int] | None:
+    """user nice system idle iowait irq softirq steal; the guests' times behind them are parts of user and nice."""
+    words = facts.get(key, "").split()[:8]
+    try:
+        return list(map(int, words)) if len(words) == 8 else None
+    except ValueError:
+        return None
+
+
+def _cpu_s(facts: Mapping[str, str], key: str) -> float | None:
+    """Seconds in `0m1.23s 0m0.45s`, user and system together."""
+    times = _TIMES.fullmatch(facts.get(key, ""))
+    if not times:
+        return None
+    user_min, user_s, system_min, system_s = times.groups()
+    return 60 * (int(user_min) + int(system_min)) + float(user_s) + float(system_s)
+
+
+def _throttled(facts: Mapping[str, str], key: str) -> int:
+    try:
+        return int(facts[key].removeprefix("throttled="), 16)
+    except (KeyError, ValueError):
+        return 0
+
+
+def _difference(late: float | None, early: float | None) -> float | None:
+    return None if late is None or early is None else late - early

@@ -1,0 +1,415 @@
+"""Directories to a dataset: layouts, sidecars, what is missing, and the columns that everything else builds on."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from analysis import sidecar
+from analysis.campaign import COLUMNS, METRICS, model_and_variant, read
+from analysis.errors import AnalysisError
+
+DATA = Path(__file__).resolve().parent.parent / "data"
+CAMPAIGNS = DATA / "campaigns"
+HELD_BACK = "the machine was held back during the run"
+LOG = "0001_MobileNet.float32.litert.t4_r1.log"
+
+
+@pytest.fixture
+def logs_dir(tmp_path):
+    """A copy of the campaign `demo`, free to be damaged."""
+    return Path(shutil.copytree(CAMPAIGNS / "logs", tmp_path / "logs"))
+
+
+@pytest.fixture
+def pi(logs_dir):
+    return logs_dir / "demo" / "pi"
+
+
+def one(path: Path, log: str = LOG) -> pd.Series:
+    runs = read([path]).runs
+    return runs[runs["log"].str.endswith(log)].iloc[0]
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+# --- A campaign of ours ------------------------------------------------------------------------------------------
+
+
+def test_a_campaign():
+    dataset = read([CAMPAIGNS / "logs"])
+    runs = dataset.runs
+    assert [*zip(runs["host"], runs["variant"], runs["repetition"], runs["status"], strict=True)] == [
+        ("nuc", "float32", 1, "ok"),
+        ("pi", "float32", 1, "ok"),
+        ("pi", "dynamic_range", 1, "ok"),
+        ("pi", "dynamic_range", 2, "failed"),
+        ("pi", "float32", 2, "invalid"),
+        ("pi", "float32", 3, "invalid"),
+    ]
+    assert list(runs["reason"]) == [
+        "",
+        "",
+        "",
+        "stopped at the time limit of 600 s; no 'Inference timings' line: the log stops during the warm-up",
+        "the machine was held back during the run: under-voltage, throttled",
+        "its sidecar is missing, so how it ended is unknown",
+    ]
+    assert dataset.campaigns["demo"]["seed"] == 123
+    assert dataset.hosts == {("demo", "nuc"): {}, ("demo", "pi"): dataset.hosts["demo", "pi"]}
+    assert dataset.hosts["demo", "pi"]["cpus"] == 4
+    assert dataset.plans["demo", "nuc"] is None
+    assert list(dataset.plans["demo", "pi"]["batch_size"]) == ["-"] * 8
+    assert dataset.problems == [
+        "demo/unreachable: nothing came home from this host",
+        "demo/pi/runs/0007_MobileNet.int8.litert.t4_r1.meta: a sidecar without a log",
+        "demo/pi: 2 of 6 planned runs have no log (0007_MobileNet.int8.litert.t4_r1, 0008_MobileNet.int8.litert.t4_r2)",
+    ]
+
+
+def test_all_columns_of_a_run():
+    row = one(CAMPAIGNS / "logs").to_dict()
+    assert {key: value for key, value in row.items() if not pd.isna([value]).all()} == {
+        "campaign": "demo",
+        "host": "pi",
+        "platform": "Raspberry Pi 5",
+        "arch": "aarch64",
+        "model": "MobileNet",
+        "variant": "float32",
+        "runner": "litert",
+        "threads": 4,
+        "delegate": "default",
+        "repetition": 1,
+        "status": "ok",
+        "reason": "",
+        "init_time_ms": 12.345,
+        "init_inference_ms": 12.345,
+        "first_inference_ms": 9.001,
+        "warmup_inference_ms": 8.1235,
+        "avg_inference_ms": 8.05025,
+        "std_inference_ms": 0.12,
+        "min_inference_ms": 7.7,
+        "max_inference_ms": 8.5,
+        "median_inference_ms": 8.04,
+        "p95_inference_ms": 8.4,
+        "iterations": 124,
+        "memory_init_mb": 17.8438,
+        "memory_overall_mb": 22.8438,
+        "log": f"demo/pi/runs/{LOG}",
+        "block": 1,
+        "start_utc": "2026-11-20T13:01:00Z",
+        "end_utc": "2026-11-20T13:01:10Z",
+        "duration_s": 10.5,
+        "exit_code": 0,
+        "model_size_mb": 16.8617,
+        "weights": "random",
+        "model_sha256": "aa11",
+        "runner_version": "2.3.0",
+        "runner_sha256": "cc33",
+        "cpu_per_wall": 3.0,
+        "steal_percent": 2.5,  # 100 of 4000 ticks
+        "other_cpu_percent": 3.75,  # 2100 busy ticks, 19.5 s of them the runner's: 150 of 4000
+        "load1_before": 0.12,
+        "temperature_before_c": 41.2,
+        "temperature_after_c": 63.9,
+        "throttled_after": "0x0",
+        "governor": "performance",
+        "warnings": "",
+        "iteration_wall_us": [8000, 8100, 8050],
+    }
+
+
+def test_columns_have_their_types_and_no_text_is_nan():
+    runs = read([CAMPAIGNS]).runs
+    assert {name: str(kind) for name, kind in runs.dtypes.items()} == COLUMNS
+    assert list(runs.columns) == list(COLUMNS)
+    assert runs.select_dtypes("str").notna().all().all()
+
+
+def test_failed_runs_have_no_numbers():
+    runs = read([CAMPAIGNS]).runs
+    failed = runs[runs["status"] == "failed"]
+    assert len(failed) == 2
+    assert failed[[*METRICS, "iterations", "model_size_mb", "cpu_per_wall", "iteration_wall_us"]].isna().all().all()
+
+
+def test_reading_twice_gives_the_same():
+    pd.testing.assert_frame_equal(read([CAMPAIGNS]).runs, read([CAMPAIGNS]).runs)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "status", "reason"),
+    [
+        ("exit_code=0", "exit_code=137", "failed", "killed, most often because memory ran out (exit code 137)"),
+        ("exit_code=0", "exit_code=139", "failed", "crashed with a segmentation fault (exit code 139)"),
+        ("exit_code=0", "exit_code=143", "failed", "ended by SIGTERM (exit code 143)"),
+        ("exit_code=0", "exit_code=3", "failed", "exit code 3"),
+        ("exit_code=0", "exit_code=127", "failed", "the runner was not found (exit code 127)"),
+        ("timed_out=0", "timed_out=1", "failed", "stopped at the time limit of 600 s"),
+        ("timed_out=0", "failure=disk full while logging", "failed", "disk full while logging"),
+        ("complete=1\n", "", "invalid", "the sidecar is cut short"),
+        ("exit_code=0\n", "", "invalid", "the sidecar has no exit code"),
+        ("after.throttled=0x0", "after.throttled=0x4", "invalid", f"{HELD_BACK}: throttled"),
+        ("after.throttled=0x0", "after.throttled=0x20000", "invalid", f"{HELD_BACK}: frequency capped"),
+        ("after.throttled=0x0", "after.throttled=", "ok", ""),
+        ("after.cpu_ticks=", "after.cpu_ticks=x ", "ok", ""),
+        ("model_file=MobileNet.float32.tflite", "model_file=VGG16", "invalid",
+         "the log is of 'MobileNet.float32.tflite', but the sidecar says 'VGG16'"),
+        ("threads=4\n", "threads=1\n", "invalid", "the log is of 4 threads, but the sidecar says 1"),
+    ],
+)  # fmt: skip
+def test_what_a_sidecar_says(pi, old, new, status, reason):
+    edit(pi / "runs" / LOG.replace(".log", ".meta"), old, new)
+    row = one(pi)
+    assert (row["status"], row["reason"]) == (status, reason)
+    assert pd.isna(row["avg_inference_ms"]) == (status == "failed")
+
+
+def test_throttling_that_was_over_before_the_run_is_no_doubt(pi):
+    sidecar_file = pi / "runs" / LOG.replace(".log", ".meta")
+    edit(sidecar_file, "before.throttled=0x0", "before.throttled=0x50000")
+    edit(sidecar_file, "after.throttled=0x0", "after.throttled=0x50000")
+    assert one(pi)["status"] == "ok"
+
+
+def test_a_machine_that_was_not_fit_is_a_warning(pi):
+    edit(pi / "runs" / LOG.replace(".log", ".meta"), "boot_id", "unfit=3 other processes\nboot_id")
+    assert one(pi)["warnings"] == "the machine did not become fit to measure: 3 other processes"
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "reason"),
+    [
+        ("", "failed", "no benchmark run in the log"),
+        ("text\n", "failed", "no benchmark run in the log"),
+        ("twice", "failed", "the log holds 2 runs, not 1"),
+    ],
+)
+def test_a_log_is_one_run(pi, content, status, reason):
+    log = pi / "runs" / LOG
+    log.write_text(log.read_text() * 2 if content == "twice" else content)
+    row = one(pi)
+    assert (row["status"], row["reason"], row["model"]) == (status, reason, "MobileNet")
+
+
+def test_the_plan_tells_what_a_run_without_a_sidecar_was():
+    row = one(CAMPAIGNS / "logs", "0005_MobileNet.float32.litert.t4_r3.log")
+    assert (row["runner"], row["threads"], row["block"], row["repetition"]) == ("litert", 4, 3, 3)
+    assert pd.isna(row["batch_size"])
+
+
+def test_without_plan_and_sidecar_the_log_tells(pi):
+    (pi / "plan.tsv").unlink()
+    row = one(pi, "0005_MobileNet.float32.litert.t4_r3.log")
+    assert (row["model"], row["variant"], row["threads"]) == ("MobileNet", "float32", 4)
+    assert (row["status"], row["reason"]) == ("invalid", "its sidecar is missing, so how it ended is unknown")
+
+
+def test_missing_runs_of_a_fixed_number_of_repetitions(logs_dir):
+    edit(logs_dir / "demo" / "campaign.json", '"min_repetitions": 2', '"min_repetitions": 3')
+    assert "demo/pi: 3 of 8 planned runs have no log (0006_MobileNet.dynamic_range.litert.t4_r3, " in "\n".join(
+        read([logs_dir]).problems
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "problem"),
+    [
+        ("../campaign.json", "{", "campaign.json: cannot be read (Expecting property name"),
+        ("../campaign.json", "[]", "campaign.json: not a JSON object"),
+        ("../campaign.json", '{"hosts": 3, "models": [4], "runners": [], "settings": 7}', None),
+        ("../campaign.json", '{"models": [{"model": "MobileNet", "variant": [1]}]}', None),
+        ("../campaign.json", '{"runners": {"pi": {"litert": 2}}}', None),
+        ("host.json", "[" * 100_000, "host.json: cannot be read"),
+        ("host.json", '{"platform_label": null, "arch": 5}', None),
+        ("plan.tsv", "", "plan.tsv: empty"),
+        ("plan.tsv", "run\tblock\n0001\n", "plan.tsv: not a plan"),
+        ("plan.tsv", "\x00\xff", "plan.tsv: not a plan"),
+    ],
+)  # fmt: skip
+def test_damaged_files_beside_the_logs_lose_no_run(pi, file, content, problem):
+    (pi / file).write_text(content)
+    dataset = read([pi])
+    assert len(dataset.runs) == 5
+    assert problem is None or any(problem in text for text in dataset.problems)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_damaged_sidecars_never_raise(pi, seed):
+    rng = random.Random(seed)
+    path = pi / "runs" / LOG.replace(".log", ".meta")
+    whole = path.read_bytes()
+    junk = [b"", b"\xff", b"=", b"\n", b"9" * 30, b"-", b"nan", b"1e400", b"\0"]
+    for _ in range(60):
+        raw = bytearray(whole)
+        for _ in range(rng.randint(1, 5)):
+            at = rng.randrange(len(raw))
+            raw[at : at + rng.randint(0, 3)] = rng.choice(junk)
+        path.write_bytes(raw)
+        assert len(read([pi]).runs) == 5
+
+
+# --- Layouts -----------------------------------------------------------------------------------------------------
+
+ARGUMENTS = [
+    (["."], 6, "logs/demo/pi/runs/"),
+    (["logs"], 6, "demo/pi/runs/"),
+    (["logs/demo"], 6, "pi/runs/"),
+    (["logs/demo/pi"], 5, "runs/"),
+    (["logs/demo/pi/runs"], 5, ""),
+    ([f"logs/demo/pi/runs/{LOG}"], 1, ""),
+    (["logs", "logs/demo/pi", f"logs/demo/pi/runs/{LOG}"], 6, "demo/pi/runs/"),
+    ([f"logs/demo/pi/runs/{LOG}", "logs/demo/nuc"], 2, ""),
+]
+
+
+@pytest.mark.parametrize(("arguments", "count", "prefix"), ARGUMENTS)
+def test_what_an_argument_may_be(logs_dir, monkeypatch, arguments, count, prefix):
+    """Only runs/*.log of a host's directory are runs; names start below the argument; nothing counts twice."""
+    monkeypatch.chdir(logs_dir.parent)
+    dataset = read([Path(argument) for argument in arguments])
+    assert len(dataset.runs) == count
+    assert set(dataset.runs["campaign"]) == {"demo"}
+    assert prefix + LOG in set(dataset.runs["log"])
+    assert one(Path(arguments[0]))["platform"] == "Raspberry Pi 5"
+
+
+def test_a_single_file_does_not_make_the_others_missing():
+    assert read([CAMPAIGNS / "logs" / "demo" / "pi" / "runs" / LOG]).problems == [
+        "demo/unreachable: nothing came home from this host"
+    ]
+
+
+def test_logs_from_elsewhere():
+    dataset = read([CAMPAIGNS / "foreign"])
+    columns = ["campaign", "host", "platform", "model", "variant", "runner", "repetition", "status", "log"]
+    assert dataset.runs[columns].to_numpy().tolist() == [
+        ["foreign", "board", "board", *rest]
+        for rest in (
+            ["MobileNet", "float32", "benchmark_model", 1, "ok", "board/MobileNet.log"],
+            ["MobileNet", "dynamic_range", "benchmark_model", 1, "ok", "board/MobileNet_quant.txt"],
+            ["MobileNet", "dynamic_range", "benchmark_model", 2, "ok", "board/MobileNet_quant.txt#2"],
+            ["", "", "benchmark_model", 1, "failed", "board/out_of_memory.log"],
+        )
+    ]
+    assert dataset.problems == ["board/notes.txt: no benchmark run in it"]
+    assert dataset.campaigns == {"foreign": {}}
+    assert dataset.hosts == {("foreign", "board"): {}}
+
+
+def test_names_of_logs_from_elsewhere(tmp_path, monkeypatch):
+    """logs/<host>/x.log is the campaign `logs`, whatever is given."""
+    shutil.copytree(CAMPAIGNS / "foreign", tmp_path / "logs")
+    (tmp_path / "logs" / "board" / "host.json").write_text(json.dumps({"platform_label": "Board 3", "arch": "armv7l"}))
+    monkeypatch.chdir(tmp_path)
+    for argument in ("logs", "logs/board", "logs/board/MobileNet.log"):
+        runs = read([Path(argument)]).runs
+        assert set(zip(runs["campaign"], runs["host"], runs["platform"], runs["arch"], strict=True)) == {
+            ("logs", "board", "Board 3", "armv7l")
+        }
+
+
+def test_a_sidecar_counts_wherever_the_log_lies(logs_dir, tmp_path):
+    moved = tmp_path / "elsewhere" / "pi"
+    shutil.move(logs_dir / "demo" / "pi" / "runs", moved)
+    runs = read([moved]).runs.set_index("repetition")
+    assert runs.loc[2, "status"].tolist() == ["failed", "invalid"]  # the time limit, the throttling
+
+
+def test_a_log_beside_campaigns_is_no_run(logs_dir):
+    shutil.copy(logs_dir / "demo" / "pi" / "runs" / LOG, logs_dir / "ansible.log")
+    dataset = read([logs_dir])
+    assert len(dataset.runs) == 6
+    assert "ansible.log: not read, lies beside campaigns" in dataset.problems
+
+
+def test_links_to_directories_do_not_count_twice(logs_dir):
+    (logs_dir / "latest").symlink_to("demo")
+    dataset = read([logs_dir])
+    assert len(dataset.runs) == 6
+    assert any("latest: a link to a directory, not followed" in problem for problem in dataset.problems)
+    assert set(read([logs_dir / "latest"]).runs["campaign"]) == {"latest"}
+
+
+def test_an_unreadable_log_is_a_failed_run(pi):
+    (pi / "runs" / LOG).unlink()
+    (pi / "runs" / LOG).symlink_to("nowhere")
+    assert one(pi)["reason"] == "the log cannot be read (No such file or directory)"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], r"nowhere: no such file or directory; expected logs/<campaign>/"),
+        (["empty"], r"empty: no logs found; expected logs/<campaign>/"),
+        (["text"], r"text: none of the files holds a benchmark run; expected logs/"),
+        (
+            ["logs", "copy"],
+            r"two campaigns are called 'demo': .*/logs/demo and .*/copy/demo; report on them one at a time",
+        ),
+    ],
+)
+def test_mistakes_get_one_line(logs_dir, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty" / "sub").mkdir(parents=True)
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "notes.txt").write_text("nothing\n")
+    shutil.copytree(logs_dir, tmp_path / "copy")
+    with pytest.raises(AnalysisError, match=message) as caught:
+        read([Path(argument) for argument in arguments])
+    assert "\n" not in str(caught.value)
+
+
+# --- Small rules -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("graph", "expected"),
+    [
+        ("MobileNet.tflite", ("MobileNet", "float32")),
+        ("/data/x/MobileNet_quant.tflite", ("MobileNet", "dynamic_range")),
+        ("C:\\models\\MobileNet_quant.tflite", ("MobileNet", "dynamic_range")),
+        ("MobileNet.float16.tflite", ("MobileNet", "float16")),
+        ("MobileNet.clustered_dynamic_range.tflite", ("MobileNet", "clustered_dynamic_range")),
+        ("MobileNet.pruned_int8.tflite", ("MobileNet", "pruned_int8")),
+        ("inception_v3_float.tflite", ("inception_v3", "float32")),
+        ("mobilenet_v1_drq.tflite", ("mobilenet_v1", "dynamic_range")),
+        ("net_dynamic_range_quant.tflite", ("net", "dynamic_range")),
+        ("net_full_integer_quant.tflite", ("net", "int8")),
+        ("net_full_integer.tflite", ("net", "int8")),
+        ("net_FP16.tflite", ("net", "float16")),
+        ("yolo-int8.tflite", ("yolo", "int8")),
+        ("mobilenet_v1_1.0_224.tflite", ("mobilenet_v1_1.0_224", "float32")),
+        ("quant.tflite", ("quant", "float32")),
+        ("", ("", "")),
+    ],
+)
+def test_model_and_variant(graph, expected):
+    assert model_and_variant(graph) == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ("0 0 0 0 0 0 0 0", "100 0 0 300 0 0 0 0", (0.0, 0.0)),  # 1 s busy, 1 s the runner's
+        ("0 0 0 0 0 0 0 0 0 0", "200 0 0 200 0 0 0 400 50 50", (50.0, 12.5)),
+        ("0 0 0 0 0 0 0 0", "50 0 0 350 0 0 0 0", (0.0, 0.0)),  # ticks are coarse
+        ("0 0 0 0 0 0 0 0", "0 0 0 0 0 0 0 0", (None, None)),
+        ("0 0 0", "1 1 1", (None, None)),
+        ("", "1 1 1 1 1 1 1 1", (None, None)),
+    ],
+)
+def test_cpu_shares(before, after, expected):
+    facts = {"before.cpu_ticks": before, "after.cpu_ticks": after}
+    times = {"before.children_times": "0m0.50s 0m0.00s", "after.children_times": "0m1.250s 0m0.250000s"}
+    assert sidecar.cpu_shares(facts | times) == expected
+    assert sidecar.cpu_shares(facts) == (expected[0], None)
