@@ -29,7 +29,7 @@ def settings(tmp_path, cache):
     """A campaign of two variants of a tiny model, two short repetitions."""
     return {
         "campaign_logs_dir": str(tmp_path / "logs"),
-        "campaign_models": ["convolution"],
+        "campaign_models": ["image"],
         "campaign_variants": ["float32", "int8"],
         "campaign_min_repetitions": 2,
         "campaign_flags": "--num_runs=5 --min_secs=0.01 --warmup_min_secs=0.01",
@@ -39,6 +39,7 @@ def settings(tmp_path, cache):
         "benchmark_report_output": str(tmp_path / "results"),
         "benchmark_work_dir": str(tmp_path / "work"),
         "benchmark_run_show_every_s": 0,
+        "benchmark_run_max_wait_s": 0,
     }
 
 
@@ -63,7 +64,7 @@ def test_played_twice_it_measures_once(settings, tmp_path):
     home = tmp_path / "logs/demo"
     campaign = json.loads((home / "campaign.json").read_text())
     assert campaign["hosts"] == [HOST]
-    assert campaign["settings"]["models"] == ["convolution"]
+    assert campaign["settings"]["models"] == ["image"]
     assert campaign["runners"][HOST]["litert"]["version"]
     assert {model["variant"] for model in campaign["models"]} == {"float32", "int8"}
     host = json.loads((home / HOST / "host.json").read_text())
