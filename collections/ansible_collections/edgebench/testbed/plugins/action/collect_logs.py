@@ -57,6 +57,7 @@ from ansible.plugins.action import ActionBase
 
 # One line per file: checksum and path. A run's log is listed when its sidecar is there.
 LIST_FILES = """
+[ -d {src} ] || exit 0
 cd {src} || exit 1
 if command -v sha256sum >/dev/null 2>&1; then sum=sha256sum; else sum='shasum -a 256'; fi
 for file in plan.tsv script.log DONE; do [ ! -f "$file" ] || echo "$file"; done >.fetch.list
@@ -98,6 +99,8 @@ class ActionModule(ActionBase):
             msg = f"cannot write to {dest}: {exc.strerror}; the logs are still on the host"
             return {**result, "failed": True, "msg": msg}
         result |= {"changed": bool(wanted), "fetched": wanted}
+        if not there:
+            result["msg"] = f"there is nothing in {args['src']} on the host yet"
         if conflicts:
             others = f", as do {len(conflicts) - 1} others" if len(conflicts) > 1 else ""
             result |= {

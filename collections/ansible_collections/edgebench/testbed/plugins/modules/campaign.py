@@ -85,6 +85,7 @@ finished:
 """
 
 import json
+import os
 import platform
 import re
 import subprocess
@@ -176,6 +177,8 @@ def ensure(params: dict[str, Any], now: datetime, check_mode: bool) -> dict[str,
             f"campaign_name '{name}' cannot name a directory: only letters, digits and . _ + - may stand in it"
         )
     directory = logs_dir / name
+    if not os.access(next(path for path in (directory, *directory.absolute().parents) if path.exists()), os.W_OK):
+        raise CampaignError(f"cannot write to {directory}; choose another campaign_logs_dir")  # before models are built
     old = read(directory)
     # The seed follows from the name, so that a campaign that is begun again in the same name has the same order.
     seed = int(params["seed"]) if params["seed"] else zlib.crc32(name.encode())
