@@ -1,0 +1,7 @@
+"""`python -m modelzoo`."""
+
+import sys
+
+from modelzoo.cli import main
+
+sys.exit(main())

@@ -1,0 +1,191 @@
+"""Source `download`: files that a list names by URL and sha256."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+from modelzoo import manifest
+from modelzoo.catalogue import near
+from modelzoo.ensure import Failure, Wanted, publish
+from modelzoo.errors import ZooError
+from modelzoo.manifest import Entry
+from modelzoo.resources import Say
+
+# Seconds to connect, and between two pieces of an answer.
+TIMEOUT_S = (10, 60)
+CHUNK_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One line of a download list."""
+
+    url: str
+    sha256: str
+    weights: str
+
+
+class Download:
+    """Download what a list names; each file's sha256 must be what the list says.
+
+    A list is TSV with a header line, or a JSON array of objects, with the fields model, variant, url, sha256 and, where
+    it is known, weights (`imagenet` or `random`). It is a file or a URL. Raises ZooError when it cannot be used.
+    """
+
+    subdirectory = "download"
+    verb = "download"
+
+    def __init__(self, download_list: str) -> None:
+        self._session = requests.Session()
+        retry = Retry(total=3, backoff_factor=0.3, status_forcelist=(429, 500, 502, 503, 504), raise_on_status=False)
+        for scheme in ("https://", "http://"):
+            self._session.mount(scheme, HTTPAdapter(max_retries=retry))
+        # As stored: a compressed transfer could not be resumed, and its length could not be checked.
+        self._session.headers["Accept-Encoding"] = "identity"
+        self._name = download_list
+        self._listed = parse_list(self._read(download_list), source=download_list)
+
+    def outdated(self, wanted: Wanted, entry: Entry, directory: Path) -> str | None:
+        listed = self._listed.get(wanted.key)
+        if listed is None:
+            return f"{self._name} does not name it"
+        return None if (entry.sha256, entry.weights) == (listed.sha256, listed.weights) else "the list has changed"
+
+    def provide(self, wanted: Sequence[Wanted], directory: Path, say: Say) -> Iterator[Entry | Failure]:
+        for each in wanted:
+            listed = self._listed.get(each.key)
+            if listed is None:
+                known = ", ".join(self._listed)
+                yield Failure(each, f"{self._name} does not name it{near(each.key, self._listed)}; it has: {known}")
+                continue
+            try:
+                part = directory / f".{listed.sha256}.part"
+                if _has_sha256(directory / each.file, listed.sha256):
+                    # Only the list's words about it have changed, or the manifest was lost.
+                    (directory / each.file).replace(part)
+                else:
+                    say(f"downloading {each.key} from {listed.url} ...")
+                    self._fetch(listed, part)
+                entry = publish(part, each, directory, source="download", weights=listed.weights)
+            except ZooError as error:
+                yield Failure(each, str(error))
+            else:
+                say(f"{each.key} is there, {entry.size_bytes / 2**20:,.1f} MiB")
+                yield entry
+
+    def _read(self, download_list: str) -> str:
+        if not is_url(download_list):
+            try:
+                return Path(download_list).read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise ZooError(f"download list {download_list} cannot be read ({error})") from error
+        try:
+            response = self._session.get(download_list, timeout=TIMEOUT_S)
+            response.raise_for_status()
+        except requests.RequestException as error:
+            raise ZooError(f"download list {download_list} cannot be fetched ({explain(error)})") from error
+        return response.text
+
+    def _fetch(self, listed: Listed, part: Path) -> None:
+        """Download a file until its sha256 is right, going on where an attempt or an earlier run broke off.
+
+        A transfer that breaks off is taken up again as long as each attempt brings something. Raises ZooError; what has
+        arrived is then kept for the next run.
+        """
+        while True:
+            have = _size(part)
+            try:
+                self._transfer(listed.url, part, have)
+            except requests.HTTPError as error:
+                raise ZooError(f"{listed.url}: {explain(error)}") from error
+            except requests.RequestException as error:
+                if _size(part) > have:
+                    continue
+                arrived = f"; {_size(part):,} bytes have arrived, run it again for the rest" if have else ""
+                raise ZooError(f"{listed.url}: {explain(error)}{arrived}") from error
+            found = manifest.sha256(part)
+            if found == listed.sha256:
+                return
+            part.unlink()
+            # A part that was there may have been of something else; all of it anew will tell.
+            if not have:
+                raise ZooError(f"{listed.url}: its sha256 is {found}, the list says {listed.sha256}")
+
+    def _transfer(self, url: str, part: Path, have: int) -> None:
+        headers = {"Range": f"bytes={have}-"} if have else {}
+        with self._session.get(url, stream=True, timeout=TIMEOUT_S, headers=headers) as response:
+            if have and response.status_code == requests.codes.requested_range_not_satisfiable:
+                return  # There is no more of it: the sha256 tells whether that is all.
+            response.raise_for_status()
+            with part.open("ab" if response.status_code == requests.codes.partial_content else "wb") as file:
+                for chunk in response.iter_content(CHUNK_BYTES):
+                    file.write(chunk)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _has_sha256(path: Path, sha256: str) -> bool:
+    return path.is_file() and manifest.sha256(path) == sha256
+
+
+def is_url(text: str) -> bool:
+    return text.startswith(("https://", "http://"))
+
+
+def explain(error: requests.RequestException) -> str:
+    """What went wrong with a request, in a few words."""
+    if error.response is not None:
+        return f"{error.response.status_code} {error.response.reason}"
+    cause = error.args[0] if error.args else error
+    return str(getattr(cause, "reason", cause))
+
+
+def parse_list(text: str, source: str) -> dict[str, Listed]:
+    """Return what a download list names, by key (`MobileNet.float32`).
+
+    Raises ZooError with the line (or, in JSON, the entry) that cannot be used.
+    """
+    if text.lstrip().startswith("["):
+        try:
+            rows = list(enumerate(json.loads(text), start=1))
+        except ValueError as error:
+            raise ZooError(f"{source}: not JSON ({error})") from error
+        unit = "entry"
+    else:
+        rows = list(enumerate(csv.DictReader(text.splitlines(), delimiter="\t"), start=2))
+        unit = "line"
+    listed = {}
+    for number, row in rows:
+        try:
+            listed[f"{row['model']}.{row['variant']}"] = _parse_row(row)
+        except (KeyError, TypeError, ValueError) as error:
+            problem = f"no field {error}" if isinstance(error, KeyError) else str(error)
+            raise ZooError(
+                f"{source}, {unit} {number}: {problem}; expected are model, variant, url, sha256 and perhaps weights, "
+                "separated by tabs below a line with these names, or as JSON objects"
+            ) from error
+    if not listed:
+        raise ZooError(f"{source}: names no models")
+    return listed
+
+
+def _parse_row(row: dict[str, str]) -> Listed:
+    url, sha256, weights = row["url"], str(row["sha256"]).lower(), row.get("weights") or "unknown"
+    if not is_url(url):
+        raise ValueError(f"'{url}' is not an http or https URL")
+    if not re.fullmatch("[0-9a-f]{64}", sha256):
+        raise ValueError(f"'{sha256}' is not a sha256")
+    if weights not in ("imagenet", "random", "unknown"):
+        raise ValueError(f"weights '{weights}' are neither imagenet nor random nor unknown")
+    return Listed(url, sha256, weights)

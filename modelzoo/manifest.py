@@ -1,0 +1,124 @@
+"""manifest.json: what each model file of a directory is, and whether it still is that."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from modelzoo.errors import ZooError
+from modelzoo.resources import usable_cores
+
+NAME = "manifest.json"
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One model file. None = unknown.
+
+    Attributes:
+        file: its name in the manifest's directory.
+        input_size: height and width of the input image, in pixels.
+        source: `build`, `download` or `directory`.
+        weights: `random`, `imagenet` or `unknown`; results on random weights say nothing about accuracy.
+        weights_seed: of random weights.
+        recipe: sha256 of what determines the file's bytes or where it came from.
+        versions: of the packages that made it.
+    """
+
+    model: str
+    variant: str
+    file: str
+    size_bytes: int
+    sha256: str
+    source: str
+    weights: str = "unknown"
+    weights_seed: int | None = None
+    parameters: int | None = None
+    batch_size: int | None = None
+    input_size: int | None = None
+    recipe: str | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        return f"{self.model}.{self.variant}"
+
+
+def read(directory: Path) -> dict[str, Entry]:
+    """Return the entries of a directory by key, none where there is no manifest.
+
+    Raises ZooError when there is one that cannot be used.
+    """
+    path = directory / NAME
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if document["schema"] != SCHEMA:
+            raise ZooError(f"{path}: schema {document['schema']!r} found, {SCHEMA} expected")
+        return {key: Entry(**entry) for key, entry in document["models"].items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ZooError(f"{path}: not a manifest ({error})") from error
+
+
+def write(directory: Path, entries: dict[str, Entry]) -> None:
+    """Replace a directory's manifest, all or nothing."""
+    document = {"schema": SCHEMA, "models": {key: asdict(entries[key]) for key in sorted(entries)}}
+    temporary = directory / f".{NAME}.{os.getpid()}"
+    with temporary.open("w", encoding="utf-8") as file:
+        json.dump(document, file, indent=2)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(directory / NAME)
+
+
+def damage(directory: Path, entries: Iterable[Entry]) -> dict[str, str]:
+    """Return, by key, what is wrong with each file that is not what its entry says. Reads every file in full."""
+    entries = list(entries)
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        problems = pool.map(lambda entry: _damage(directory / entry.file, entry), entries)
+        return {entry.key: problem for entry, problem in zip(entries, problems, strict=True) if problem}
+
+
+def _damage(path: Path, entry: Entry) -> str | None:
+    try:
+        size_bytes = path.stat().st_size
+        if size_bytes != entry.size_bytes:
+            return f"the file has {size_bytes} bytes, {entry.size_bytes} are expected"
+        if sha256(path) != entry.sha256:
+            return "the file is damaged (its sha256 is not the manifest's)"
+    except FileNotFoundError:
+        return "the file is gone"
+    except OSError as error:
+        return f"the file cannot be read ({error.strerror})"
+    return None
+
+
+def sha256(path: Path) -> str:
+    """The sha256 of a file's content, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(document: dict[str, Any]) -> str:
+    """The sha256 of a JSON document in one canonical form, in hex."""
+    return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def check_is_tflite(path: Path) -> None:
+    """Raise ZooError unless a file is a TFLite model: a flatbuffer with the identifier TFL3 at offset 4."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(8)
+    except OSError as error:
+        raise ZooError(f"{path}: cannot be read ({error.strerror})") from error
+    if head[4:8] != b"TFL3":
+        raise ZooError(f"{path}: not a TFLite model ('TFL3' expected at byte 4, {head[4:8]!r} found)")

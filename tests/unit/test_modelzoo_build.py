@@ -1,0 +1,298 @@
+"""Building: what is built, what is not built again, what is refused. A small program stands in for convert.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from modelzoo.build import Build
+from modelzoo.ensure import Wanted, ensure
+from modelzoo.errors import UsageError
+
+FAKE_CONVERTER = """
+import argparse, json, os, pathlib, sys, time
+parser = argparse.ArgumentParser()
+for name in ("network", "variant", "weights", "seed", "batch-size", "input-size", "output", "facts"):
+    parser.add_argument("--" + name, required=True)
+options = parser.parse_args()
+here = pathlib.Path(__file__).parent
+key = options.network + "." + options.variant
+with (here / "calls").open("a") as calls:
+    calls.write(key + " start\\n")
+while (here / "meet").exists() and (here / "calls").read_text().count("start") < 2:
+    time.sleep(0.01)
+if (here / (key + ".waits")).exists():
+    (here / "pid").write_text(str(os.getpid()))
+    time.sleep(600)
+while (here / "others_wait_for_it").exists() and not (here / "pid").exists():
+    time.sleep(0.01)
+if (here / (key + ".fails")).exists():
+    print("noise of TensorFlow")
+    sys.exit("ValueError: no such operation")
+if (here / (key + ".is_killed")).exists():
+    os.kill(os.getpid(), 9)
+head = b"oops" if (here / (key + ".writes_nonsense")).exists() else b"\\0\\0\\0\\0TFL3"
+pathlib.Path(options.output).write_bytes(head + (key + options.seed).encode())
+facts = {"parameters": 7, "peak_memory_gb": 0.5, "versions": {"tensorflow": "0"}}
+pathlib.Path(options.facts).write_text(json.dumps(facts))
+with (here / "calls").open("a") as calls:
+    calls.write(key + " end\\n")
+"""
+
+
+class Zoo:
+    """A models directory, a fake converter with levers (files beside it), and what was said."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.models = root / "models"
+        self.directory = self.models / "build-random"
+        self.said: list[str] = []
+        (root / "convert.py").write_text(FAKE_CONVERTER)
+
+    def pull(self, lever: str) -> None:
+        (self.root / lever).touch()
+
+    def build(self, **options) -> Build:
+        def converter(cache, say):
+            return [sys.executable, str(self.root / "convert.py")]
+
+        return Build(self.root / "cache", **{"converter": converter, "memory_gb": lambda: 100.0, "cores": 2} | options)
+
+    def ensure(self, *keys: str, check: bool = False, **options):
+        self.said.clear()
+        (self.root / "calls").write_text("")
+        wanted = [Wanted(*key.split(".")) for key in keys]
+        return ensure(self.build(**options), wanted, self.models, self.said.append, check)
+
+    def calls(self) -> list[str]:
+        return (self.root / "calls").read_text().splitlines()
+
+    def built(self) -> set[str]:
+        return {call.split()[0] for call in self.calls()}
+
+    def manifest(self) -> dict:
+        return json.loads((self.directory / "manifest.json").read_text())["models"]
+
+
+@pytest.fixture
+def zoo(tmp_path):
+    return Zoo(tmp_path)
+
+
+def files(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+def test_builds_what_is_missing_and_nothing_twice(zoo):
+    first = zoo.ensure("MobileNet.float32", "MobileNet.int8")
+    assert first.changed
+    assert first.failed == []
+    assert [entry.key for entry in first.models] == ["MobileNet.float32", "MobileNet.int8"]
+    assert files(zoo.directory) == [".lock", "MobileNet.float32.tflite", "MobileNet.int8.tflite", "manifest.json"]
+    entry = zoo.manifest()["MobileNet.float32"]
+    assert entry["parameters"] == 7
+    assert entry["weights"] == "random"
+    assert entry["input_size"] == 224
+    assert entry["size_bytes"] == (zoo.directory / entry["file"]).stat().st_size
+
+    second = zoo.ensure("MobileNet.float32", "MobileNet.int8", "VGG16.float32")
+    assert second.changed
+    assert zoo.built() == {"VGG16.float32"}
+
+    third = zoo.ensure("MobileNet.float32", "MobileNet.int8", "VGG16.float32")
+    assert not third.changed
+    assert zoo.built() == set()
+    assert third.models == second.models
+
+
+def test_a_changed_recipe_builds_that_model_only(zoo):
+    zoo.ensure("MobileNet.float32", "MobileNet.int8")
+    manifest = json.loads((zoo.directory / "manifest.json").read_text())
+    manifest["models"]["MobileNet.int8"]["recipe"] = "0" * 64
+    (zoo.directory / "manifest.json").write_text(json.dumps(manifest))
+
+    outcome = zoo.ensure("MobileNet.float32", "MobileNet.int8")
+
+    assert zoo.built() == {"MobileNet.int8"}
+    assert outcome.changed
+    assert "MobileNet.int8: its recipe has changed" in zoo.said
+
+
+def test_another_seed_is_another_recipe_and_other_weights_another_directory(zoo):
+    zoo.ensure("MobileNet.float32")
+    assert zoo.ensure("MobileNet.float32", weights="imagenet").directory != zoo.directory
+    assert not zoo.ensure("MobileNet.float32").changed
+    outcome = zoo.ensure("MobileNet.float32", seed=1)
+    assert outcome.changed
+    assert outcome.models[0].weights_seed == 1
+
+
+def flip_a_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        pytest.param(flip_a_byte, "damaged", id="a flipped byte"),
+        pytest.param(lambda path: os.truncate(path, 5), "5 bytes", id="truncated"),
+        pytest.param(Path.unlink, "gone", id="deleted"),
+    ],
+)
+def test_a_damaged_file_is_built_again(zoo, damage, said):
+    good = zoo.ensure("MobileNet.float32", "MobileNet.int8").models
+    damage(zoo.directory / "MobileNet.float32.tflite")
+
+    outcome = zoo.ensure("MobileNet.float32", "MobileNet.int8")
+
+    assert zoo.built() == {"MobileNet.float32"}
+    assert outcome.models == good
+    assert any(said in line for line in zoo.said if line.startswith("MobileNet.float32: "))
+
+
+def test_an_unreadable_manifest_is_replaced(zoo):
+    zoo.ensure("MobileNet.float32")
+    (zoo.directory / "manifest.json").write_text('{"schema": 1, "mod')
+    assert zoo.ensure("MobileNet.float32").failed == []
+    assert "manifest.json: not a manifest" in zoo.said[0]
+    assert "MobileNet.float32" in zoo.manifest()
+
+
+@pytest.mark.parametrize(
+    ("lever", "reason"),
+    [
+        pytest.param("VGG16.float32.fails", "exit code 1: ValueError: no such operation", id="error"),
+        pytest.param("VGG16.float32.is_killed", "out of memory?", id="killed"),
+        pytest.param("VGG16.float32.writes_nonsense", "not a TFLite model", id="not a model"),
+    ],
+)
+def test_a_failing_conversion_leaves_the_others_usable(zoo, lever, reason):
+    zoo.pull(lever)
+    outcome = zoo.ensure("MobileNet.float32", "VGG16.float32", "VGG16.int8")
+    assert [entry.key for entry in outcome.models] == ["MobileNet.float32", "VGG16.int8"]
+    assert [failure.wanted.key for failure in outcome.failed] == ["VGG16.float32"]
+    assert reason in outcome.failed[0].reason
+    assert not (zoo.directory / "VGG16.float32.tflite").exists()
+    assert sorted(zoo.manifest()) == ["MobileNet.float32", "VGG16.int8"]
+
+    (zoo.root / lever).unlink()
+    assert zoo.ensure("MobileNet.float32", "VGG16.float32", "VGG16.int8").failed == []
+    assert zoo.built() == {"VGG16.float32"}
+
+
+def test_the_output_of_a_failed_conversion_is_kept_and_named(zoo):
+    zoo.pull("VGG16.float32.fails")
+    reason = zoo.ensure("VGG16.float32").failed[0].reason
+    log = zoo.directory / "VGG16.float32.log"
+    assert str(log) in reason
+    assert "noise of TensorFlow" in log.read_text()
+    assert not any("noise" in line for line in zoo.said)
+
+
+def test_too_little_memory_is_said_before_anything_starts(zoo):
+    outcome = zoo.ensure("VGG16.int8", "MobileNet.float32", memory_gb=lambda: 3.9)
+    assert [failure.wanted.key for failure in outcome.failed] == ["VGG16.int8"]
+    assert "3.9 GB are available" in outcome.failed[0].reason
+    assert zoo.said[0].startswith("VGG16.int8 failed: needs about")
+    assert zoo.built() == {"MobileNet.float32"}
+
+
+def test_memory_that_others_take_meanwhile_is_noticed(zoo):
+    left_gb = iter([8.0, 8.0])
+    outcome = zoo.ensure("MobileNet.float32", "MobileNet.int8", cores=1, memory_gb=lambda: next(left_gb, 0.5))
+    assert len(outcome.models) == 1
+    assert "0.5 GB are available" in outcome.failed[0].reason
+
+
+def test_two_at_once_where_memory_and_cores_allow(zoo):
+    zoo.pull("meet")  # Each waits until both have started.
+    assert zoo.ensure("VGG16.int8", "VGG19.int8").failed == []
+
+
+@pytest.mark.parametrize(
+    ("memory_gb", "cores"),
+    [
+        pytest.param(100.0, 1, id="one core"),
+        pytest.param(9.0, 2, id="memory for one"),
+        pytest.param(None, 2, id="memory unknown"),
+    ],
+)
+def test_one_at_a_time_where_memory_or_cores_allow_no_more(zoo, memory_gb, cores):
+    zoo.ensure("VGG16.int8", "VGG19.int8", memory_gb=lambda: memory_gb, cores=cores)
+    assert [call.split()[1] for call in zoo.calls()] == ["start", "end", "start", "end"]
+
+
+def test_a_check_changes_nothing(zoo):
+    outcome = zoo.ensure("MobileNet.float32", check=True)
+    assert outcome.changed
+    assert outcome.models == outcome.failed == []
+    assert not zoo.models.exists()
+
+    zoo.ensure("MobileNet.float32")
+    outcome = zoo.ensure("MobileNet.float32", "VGG16.float32", check=True)
+    assert outcome.changed
+    assert [entry.key for entry in outcome.models] == ["MobileNet.float32"]
+    assert not zoo.ensure("MobileNet.float32", check=True).changed
+
+
+def test_an_interrupted_build_keeps_what_is_ready_and_ends_its_processes(zoo):
+    zoo.pull("VGG16.float32.waits")
+    zoo.pull("others_wait_for_it")
+
+    def interrupt_when_the_first_is_ready(line):
+        if line.startswith("building MobileNet.float32"):
+            raise KeyboardInterrupt
+
+    # Largest first: VGG16 hangs on one core, the MobileNets follow each other on the other.
+    wanted = [Wanted("VGG16", "float32"), Wanted("MobileNet", "int8"), Wanted("MobileNet", "float32")]
+    pid_file = zoo.root / "pid"
+    zoo.pull("calls")
+    with pytest.raises(KeyboardInterrupt):
+        ensure(zoo.build(), wanted, zoo.models, interrupt_when_the_first_is_ready)
+    deadline = time.monotonic() + 20
+    while alive(int(pid_file.read_text())) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(int(pid_file.read_text()))
+
+    assert sorted(zoo.manifest()) == ["MobileNet.int8"]
+
+    (zoo.root / "VGG16.float32.waits").unlink()
+    assert zoo.ensure("VGG16.float32", "MobileNet.float32", "MobileNet.int8").failed == []
+    assert ".work" not in files(zoo.directory)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("Mobilenet.float32", "unknown model 'Mobilenet' (did you mean MobileNet?); known: MobileNet, InceptionV3"),
+        ("VGG16.float", "unknown variant 'float' (did you mean float32 or float16?); known: float32, dynamic_range"),
+        ("Foo.float32", "unknown model 'Foo'; known: MobileNet"),
+    ],
+)
+def test_unknown_names_are_refused_with_those_that_are_known(zoo, key, message):
+    with pytest.raises(UsageError) as error:
+        zoo.build().check([Wanted(*key.split("."))])
+    assert str(error.value).startswith(message)
+
+
+def test_a_models_directory_that_cannot_be_used_is_named(zoo):
+    zoo.models.write_text("a file where a directory is expected")
+    outcome = zoo.ensure("MobileNet.float32")
+    assert str(zoo.models) in outcome.failed[0].reason
+    assert "--dir" in outcome.failed[0].reason

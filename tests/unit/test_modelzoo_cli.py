@@ -1,0 +1,154 @@
+"""The command line as other programs see it: exit codes, JSON on stdout, one clear line on stderr."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from modelzoo.catalogue import MODELS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def modelzoo(tmp_path):
+    """Run the command with its cache in tmp_path."""
+
+    def modelzoo(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "modelzoo", *arguments],
+            cwd=ROOT,
+            env=os.environ | {"EDGEBENCH_CACHE": str(tmp_path / "cache")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return modelzoo
+
+
+@pytest.fixture
+def source_dir(tmp_path):
+    source_dir = tmp_path / "there"
+    source_dir.mkdir()
+    (source_dir / "MobileNet.float32.tflite").write_bytes(b"\0\0\0\0TFL3 a model")
+    return source_dir
+
+
+def test_all_there(modelzoo, source_dir, tmp_path):
+    command = ("ensure", "--source=directory", f"--source-dir={source_dir}", "--models=MobileNet", "--variants=float32")
+    done = modelzoo(*command)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["changed"] is True
+    assert document["dir"] == str(tmp_path / "cache/models/directory")
+    assert document["failed"] == []
+    assert document["models"][0] == {
+        "model": "MobileNet",
+        "variant": "float32",
+        "file": "MobileNet.float32.tflite",
+        "size_bytes": 16,
+        "sha256": document["models"][0]["sha256"],
+        "source": "directory",
+        "weights": "unknown",
+        "weights_seed": None,
+        "parameters": None,
+        "batch_size": None,
+        "input_size": None,
+        "recipe": None,
+        "versions": {},
+    }
+    assert done.stderr.splitlines()[-1].startswith("ready in ")
+    assert json.loads(modelzoo(*command).stdout)["changed"] is False
+
+
+def test_some_are_not_there(modelzoo, source_dir):
+    done = modelzoo("ensure", "--source=directory", f"--source-dir={source_dir}", "--models=MobileNet")
+    assert done.returncode == 1
+    document = json.loads(done.stdout)
+    assert [entry["variant"] for entry in document["models"]] == ["float32"]
+    (failure,) = document["failed"]
+    assert (failure["model"], failure["variant"]) == ("MobileNet", "dynamic_range")
+    assert done.stderr.splitlines()[-1].startswith("modelzoo: 1 of 2 models are not there: MobileNet.dynamic_range: ")
+
+
+def test_check_changes_nothing(modelzoo, tmp_path):
+    done = modelzoo("ensure", "--check", "--models=MobileNet")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {
+        "changed": True,
+        "dir": str(tmp_path / "cache/models/build-random"),
+        "models": [],
+        "failed": [],
+    }
+    assert "would build MobileNet.float32: not there yet" in done.stderr
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        pytest.param(["--models=Mobilenet"], "did you mean MobileNet?", id="unknown model"),
+        pytest.param(["--variants=float32,quantized"], "unknown variant 'quantized'", id="unknown variant"),
+        pytest.param(["--models=../../etc"], "names separated by commas", id="a name that is a path"),
+        pytest.param(["--models="], "names separated by commas", id="no names"),
+        pytest.param(["--source=directory"], "--source directory needs --source-dir", id="no directory"),
+        pytest.param(["--source=download"], "--download-list FILE|URL or --drive-folder", id="no list"),
+        pytest.param(["--source=download", "--drive-folder=x"], "not a Google Drive folder", id="no folder"),
+        pytest.param(["--source-dir=/x"], "--source-dir goes with --source directory, not build", id="wrong source"),
+        pytest.param(
+            ["--source=directory", "--source-dir=/", "--seed=0"], "--seed goes with --source build", id="seed"
+        ),
+    ],
+)
+def test_wrong_usage(modelzoo, tmp_path, options, said):
+    done = modelzoo("ensure", *options)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert said in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_source_that_cannot_be_used_fails_every_model(modelzoo, tmp_path):
+    done = modelzoo("ensure", "--source=directory", "--source-dir=/nowhere")
+    assert done.returncode == 1
+    assert len(json.loads(done.stdout)["failed"]) == 14
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("modelzoo: 14 of 14 models are not there: MobileNet.float32, ")
+    assert line.endswith(": model directory /nowhere cannot be read (No such file or directory)")
+
+
+def test_list_shows_every_model(modelzoo):
+    done = modelzoo("list")
+    assert done.returncode == 0
+    for model in MODELS.values():
+        assert model.name in done.stdout
+        assert f"{model.parameters:,}" in done.stdout
+
+
+def test_a_second_run_waits_for_the_first(source_dir, tmp_path):
+    """Both find the same work; a lock keeps the second from doing it again."""
+    directory = tmp_path / "cache/models/directory"
+    directory.mkdir(parents=True)
+    command = [sys.executable, "-m", "modelzoo", "ensure", "--source=directory", f"--source-dir={source_dir}"]
+    with (directory / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        process = subprocess.Popen(
+            [*command, "--models=MobileNet", "--variants=float32"],
+            cwd=ROOT,
+            env=os.environ | {"EDGEBENCH_CACHE": str(tmp_path / "cache")},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert "another modelzoo is at work" in process.stderr.readline()
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert json.loads(output)["changed"] is True

@@ -1,0 +1,232 @@
+"""Downloading from a list, against a real HTTP server that can be told to misbehave."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from modelzoo.download import Download, Listed, parse_list
+from modelzoo.ensure import Wanted, ensure
+from modelzoo.errors import ZooError
+
+MODEL = b"\0\0\0\0TFL3" + bytes(range(256)) * 4096
+SHA256 = hashlib.sha256(MODEL).hexdigest()
+KEY = Wanted("MobileNet", "float32")
+
+
+class Server(ThreadingHTTPServer):
+    """Serves what `files` holds, and misbehaves once for each thing in `statuses` (answered) and `cuts` (in bytes)."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files: dict[str, bytes] = {}
+        self.cuts: list[int] = []
+        self.ranges = True
+        self.statuses: list[int] = []
+        self.requests: list[tuple[str, str | None]] = []
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}{path}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        server = self.server
+        asked = self.headers.get("Range")
+        server.requests.append((self.path, asked))
+        if server.statuses:
+            self.send_error(server.statuses.pop(0))
+            return
+        if self.path not in server.files:
+            self.send_error(404)
+            return
+        content = server.files[self.path]
+        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and server.ranges else 0
+        if start >= len(content):
+            self.send_error(416)
+            return
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        self.wfile.write(content[start:][: server.cuts.pop(0) if server.cuts else None])
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def server():
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def run(server, tmp_path):
+    """Serve MODEL and make it be there by a list; returns the outcome."""
+    server.files["/m.tflite"] = MODEL
+
+    def run(wanted=(KEY,), sha256=SHA256, weights="imagenet"):
+        row = ["MobileNet", "float32", server.url("/m.tflite"), sha256, weights]
+        (tmp_path / "list.tsv").write_text("model\tvariant\turl\tsha256\tweights\n" + "\t".join(row))
+        return ensure(Download(str(tmp_path / "list.tsv")), wanted, tmp_path / "models", say=lambda _: None)
+
+    return run
+
+
+def test_downloads_once(run, server, tmp_path):
+    outcome = run()
+    assert outcome.changed
+    (entry,) = outcome.models
+    assert (entry.sha256, entry.weights, entry.parameters) == (SHA256, "imagenet", None)
+    assert (outcome.directory / entry.file).read_bytes() == MODEL
+
+    server.requests.clear()
+    assert not run().changed
+    assert server.requests == []
+
+
+def test_a_corrected_list_changes_the_manifest_without_a_transfer(run, server):
+    run()
+    server.requests.clear()
+    outcome = run(weights="random")
+    assert outcome.models[0].weights == "random"
+    assert server.requests == []
+
+
+def test_content_that_the_list_does_not_promise_is_refused(run, server):
+    server.files["/m.tflite"] = MODEL + b"!"
+    outcome = run()
+    assert outcome.models == []
+    assert f"the list says {SHA256}" in outcome.failed[0].reason
+    assert [path.name for path in outcome.directory.iterdir()] == [".lock"]
+
+
+def test_a_cut_transfer_goes_on_where_it_broke_off(run, server):
+    server.cuts = [300_000, 300_000]
+    assert (run().directory / KEY.file).read_bytes() == MODEL
+    starts = [int(asked[6:-1]) for _, asked in server.requests[1:]]
+    assert 200_000 < starts[0] < starts[1]
+
+
+def test_a_transfer_that_stays_cut_goes_on_in_the_next_run(run, server):
+    server.cuts = [300_000, 0]
+    outcome = run()
+    assert "run it again" in outcome.failed[0].reason
+    assert not (outcome.directory / KEY.file).exists()
+
+    server.requests.clear()
+    assert (run().directory / KEY.file).read_bytes() == MODEL
+    assert [asked is not None for _, asked in server.requests] == [True]
+
+
+def test_a_server_without_ranges_sends_all_of_it_again(run, server):
+    server.cuts, server.ranges = [300_000], False
+    assert (run().directory / KEY.file).read_bytes() == MODEL
+
+
+def test_a_part_that_does_not_belong_is_thrown_away(run, server, tmp_path):
+    directory = tmp_path / "models" / "download"
+    directory.mkdir(parents=True)
+    part = directory / f".{SHA256}.part"
+    for content in (b"x" * 1000, b"x" * (len(MODEL) + 1)):
+        part.write_bytes(content)
+        (directory / KEY.file).unlink(missing_ok=True)
+        assert (run().directory / KEY.file).read_bytes() == MODEL
+    assert not part.exists()
+
+
+def test_a_server_that_is_busy_is_asked_again(run, server):
+    server.statuses = [503, 429]
+    assert run().failed == []
+
+
+def test_a_missing_file_is_named(run, server):
+    del server.files["/m.tflite"]
+    assert run().failed[0].reason == f"{server.url('/m.tflite')}: 404 Not Found"
+
+
+def test_a_server_that_is_not_there_is_named_in_one_line(run, server, tmp_path):
+    url = "http://127.0.0.1:9/m.tflite"
+    (tmp_path / "l.json").write_text(json.dumps([{"model": "A", "variant": "b", "url": url, "sha256": SHA256}]))
+    outcome = ensure(Download(str(tmp_path / "l.json")), [Wanted("A", "b")], tmp_path / "models", say=lambda _: None)
+    assert outcome.failed[0].reason.startswith(url)
+    assert "refused" in outcome.failed[0].reason
+    assert "\n" not in outcome.failed[0].reason
+
+
+def test_what_the_list_does_not_name_is_an_error_and_the_rest_is_there(run):
+    outcome = run(wanted=(KEY, Wanted("MobileNet", "int8")))
+    assert [entry.key for entry in outcome.models] == ["MobileNet.float32"]
+    assert "list.tsv does not name it" in outcome.failed[0].reason
+    assert "it has: MobileNet.float32" in outcome.failed[0].reason
+
+
+def test_a_page_instead_of_a_model_is_refused(run, server):
+    server.files["/m.tflite"] = b"<html>quota exceeded</html>"
+    outcome = run(sha256=hashlib.sha256(b"<html>quota exceeded</html>").hexdigest())
+    assert "not a TFLite model" in outcome.failed[0].reason
+
+
+def test_the_list_may_be_a_url(server, tmp_path):
+    row = {"model": "MobileNet", "variant": "float32", "url": server.url("/m.tflite"), "sha256": SHA256}
+    server.files |= {"/m.tflite": MODEL, "/models.json": json.dumps([row]).encode()}
+    outcome = ensure(Download(server.url("/models.json")), [KEY], tmp_path, say=lambda _: None)
+    assert outcome.models[0].weights == "unknown"
+    with pytest.raises(ZooError, match=r"gone\.json cannot be fetched \(404"):
+        Download(server.url("/gone.json"))
+
+
+URL = "https://example.org/m.tflite"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(f"model\tvariant\turl\tsha256\nMobileNet\tfloat32\t{URL}\t{SHA256}\n", id="TSV without weights"),
+        pytest.param(f"sha256\turl\tvariant\tmodel\n{SHA256.upper()}\t{URL}\tfloat32\tMobileNet", id="other order"),
+        pytest.param(
+            json.dumps([{"model": "MobileNet", "variant": "float32", "url": URL, "sha256": SHA256}]), id="JSON"
+        ),
+    ],
+)
+def test_parse_list(text):
+    assert parse_list(text, "list") == {"MobileNet.float32": Listed(URL, SHA256, "unknown")}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        pytest.param("model\tvariant\turl\nM\tv\thttps://x/\n", "list, line 2: no field 'sha256'", id="no sha256"),
+        pytest.param(
+            f"model\tvariant\turl\tsha256\nM\tv\tfile:///x\t{SHA256}", "line 2: 'file:///x' is not", id="no URL"
+        ),
+        pytest.param(
+            f"model\tvariant\turl\tsha256\nM\tv\t{URL}\tabc", "line 2: 'abc' is not a sha256", id="bad sha256"
+        ),
+        pytest.param(f"model\tvariant\turl\tsha256\nM\tv\t{URL}", "line 2", id="line cut short"),
+        pytest.param('[{"model": "M"}]', "entry 1: no field 'url'", id="JSON without fields"),
+        pytest.param('["M"]', "entry 1", id="JSON, not objects"),
+        pytest.param("[oops", "not JSON", id="not JSON"),
+        pytest.param(
+            f"model\tvariant\turl\tsha256\tweights\nM\tv\t{URL}\t{SHA256}\tgood", "weights 'good'", id="weights"
+        ),
+        pytest.param("", "names no models", id="empty"),
+    ],
+)
+def test_parse_list_says_what_it_cannot_use(text, problem):
+    with pytest.raises(ZooError) as error:
+        parse_list(text, "list")
+    assert problem in str(error.value)
+
+
+def test_an_absent_list_is_named(tmp_path):
+    with pytest.raises(ZooError, match="nothing here"):
+        Download(str(tmp_path / "nothing here"))
