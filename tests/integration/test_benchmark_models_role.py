@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
-from pathlib import Path
 
-import ansible_runner
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests import playing
+
 PLAYBOOK = """
 - name: Ensure the models are on the host
   hosts: all
@@ -32,8 +30,8 @@ def source_dir(tmp_path):
 
 
 @pytest.fixture
-def play(tmp_path, tmp_path_factory, source_dir):
-    """Play the role; returns ansible-runner's result."""
+def play(tmp_path, source_dir):
+    """Play the role; returns how that went."""
     (tmp_path / "play.yml").write_text(PLAYBOOK)
 
     def run(check=False, **variables):
@@ -45,59 +43,37 @@ def play(tmp_path, tmp_path_factory, source_dir):
             "benchmark_models_source": "directory",
             "benchmark_models_source_dir": str(source_dir),
         }
-        return ansible_runner.run(
-            private_data_dir=str(tmp_path_factory.mktemp("runner")),  # a new one: it remembers settings
-            playbook=str(tmp_path / "play.yml"),
-            inventory={
-                "all": {
-                    "hosts": {"box": {"ansible_connection": "local"}},
-                    "vars": {"ansible_python_interpreter": sys.executable},
-                }
-            },
-            extravars=defaults | variables,
-            cmdline="--check" if check else None,
-            envvars={
-                "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-                "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            },
-            quiet=True,
-        )
+        return playing.play(tmp_path / "play.yml", playing.BOX, check=check, **(defaults | variables))
 
     return run
 
 
-def changed(result):
-    assert result.rc == 0, result.stdout.read()
-    return result.stats["changed"].get("box", 0)
-
-
 def test_models_reach_the_host_once(play, tmp_path, source_dir):
     installed = tmp_path / "host" / "models"
-    assert changed(play(check=True)) > 0
+    assert play(check=True).changed() > 0
     assert not installed.exists()
     assert not (tmp_path / "cache").exists()
 
-    assert changed(play()) > 0
+    assert play().changed() > 0
     assert sorted(path.name for path in installed.iterdir()) == ["Tiny.dynamic_range.tflite", "Tiny.float32.tflite"]
     assert (installed / "Tiny.dynamic_range.tflite").read_bytes() == (source_dir / "Tiny_quant.tflite").read_bytes()
     assert not (installed / "Tiny.float32.tflite").is_symlink()
-    assert changed(play()) == 0
-    assert changed(play(check=True)) == 0
+    assert play().changed() == 0
+    assert play(check=True).changed() == 0
 
     os.truncate(installed / "Tiny.float32.tflite", 9)
-    assert changed(play()) == 1
+    assert play().changed() == 1
     assert (installed / "Tiny.float32.tflite").read_bytes() == (source_dir / "Tiny.tflite").read_bytes()
 
 
 def test_a_local_host_may_use_the_controllers_files(play, tmp_path):
-    assert changed(play(benchmark_models_host_dir="{{ benchmark_models_controller_dir }}")) == 1
+    assert play(benchmark_models_host_dir="{{ benchmark_models_controller_dir }}").changed() == 1
     assert not (tmp_path / "host").exists()
-    assert changed(play(benchmark_models_host_dir="{{ benchmark_models_controller_dir }}")) == 0
+    assert play(benchmark_models_host_dir="{{ benchmark_models_controller_dir }}").changed() == 0
 
 
 def test_a_model_that_cannot_be_had_is_named(play):
     result = play(campaign_models=["Tiny", "Teeny"])
-    assert result.rc != 0
-    (message,) = [event["event_data"]["res"]["msg"] for event in result.events if event["event"] == "runner_on_failed"]
+    message = result.failure()
     assert "Teeny.float32: " in message
     assert "has no Teeny.float32.tflite or Teeny.tflite; it has: Tiny.tflite, Tiny_quant.tflite" in message

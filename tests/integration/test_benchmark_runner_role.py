@@ -11,12 +11,12 @@ import shutil
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
-import ansible_runner
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests import playing
+from tests.playing import ROOT
+
 FAKE = ROOT / "tests/data/fake_benchmark_model.sh"
 FAKE_SHA256 = hashlib.sha256(FAKE.read_bytes()).hexdigest()
 PROBE = ROOT / "roles/benchmark_runner/files/probe_binary.sh"
@@ -41,8 +41,8 @@ PLAYBOOK = """
 
 
 @pytest.fixture
-def play(tmp_path, tmp_path_factory):
-    """Play the role; returns ansible-runner's result."""
+def play(tmp_path):
+    """Play the role; returns how that went."""
     (tmp_path / "play.yml").write_text(PLAYBOOK)
 
     def run(check=False, **variables):
@@ -54,20 +54,7 @@ def play(tmp_path, tmp_path_factory):
             "benchmark_work_dir": str(tmp_path / "work dir"),
             "installed_json": str(tmp_path / "installed.json"),
         } | variables
-        return ansible_runner.run(
-            private_data_dir=str(tmp_path_factory.mktemp("runner")),  # a new one: it remembers settings
-            playbook=str(tmp_path / "play.yml"),
-            inventory={
-                "all": {"hosts": {"box": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}}}
-            },
-            extravars=variables,
-            cmdline="--check" if check else None,
-            envvars={
-                "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-                "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            },
-            quiet=True,
-        )
+        return playing.play(tmp_path / "play.yml", playing.BOX, check=check, **variables)
 
     return run
 
@@ -88,17 +75,6 @@ def server():
         httpd.shutdown()
 
 
-def changed(result):
-    assert result.rc == 0, result.stdout.read()
-    return result.stats["changed"].get("box", 0)
-
-
-def failure(result):
-    """Return the message of the last task that failed."""
-    assert result.rc != 0
-    return [event["event_data"]["res"]["msg"] for event in result.events if event["event"] == "runner_on_failed"][-1]
-
-
 def installed(tmp_path):
     return json.loads((tmp_path / "installed.json").read_text())
 
@@ -111,11 +87,11 @@ def start(entry, *flags):
 
 def test_litert_is_installed_from_the_controller_and_starts(play, tmp_path):
     runners = {"campaign_runners": ["litert"]}
-    assert changed(play(check=True, **runners)) > 0
+    assert play(check=True, **runners).changed() > 0
     assert not (tmp_path / "work dir").exists()
     assert installed(tmp_path)["litert"]["version"] is None
 
-    assert changed(play(**runners)) > 0
+    assert play(**runners).changed() > 0
     entry = installed(tmp_path)["litert"]
     assert entry["version"] == "2.3.0"
     assert entry["sha256"] == hashlib.sha256((ROOT / "runners/litert.py").read_bytes()).hexdigest()
@@ -126,18 +102,18 @@ def test_litert_is_installed_from_the_controller_and_starts(play, tmp_path):
 
     # Again, with nothing to download from: nothing to do.
     shutil.rmtree(tmp_path / "cache")
-    assert changed(play(**runners, benchmark_runner_controller_python="/nonexistent")) == 0
+    assert play(**runners, benchmark_runner_controller_python="/nonexistent").changed() == 0
     assert installed(tmp_path)["litert"] == entry
-    assert changed(play(check=True, **runners)) == 0
+    assert play(check=True, **runners).changed() == 0
 
 
 def test_a_runner_that_cannot_be_had_says_why(play):
-    message = failure(play(campaign_runners=["litert"], benchmark_runner_litert_packages=["ai-edge-litert==99.0"]))
+    message = play(campaign_runners=["litert"], benchmark_runner_litert_packages=["ai-edge-litert==99.0"]).failure()
     assert "no wheels of ai-edge-litert==99.0 for CPython" in message
     assert "Could not find a version that satisfies the requirement ai-edge-litert==99.0" in message
-    message = failure(play(campaign_runners=["litert"], benchmark_runner_python="/nonexistent/python"))
+    message = play(campaign_runners=["litert"], benchmark_runner_python="/nonexistent/python").failure()
     assert "'/nonexistent/python' cannot run the runner litert" in message
-    assert "Unknown runner magic in campaign_runners; there are: litert" in failure(play(campaign_runners=["magic"]))
+    assert "Unknown runner magic in campaign_runners; there are: litert" in play(campaign_runners=["magic"]).failure()
 
 
 def test_the_binary_is_downloaded_once_and_starts(play, server, tmp_path):
@@ -145,42 +121,42 @@ def test_the_binary_is_downloaded_once_and_starts(play, server, tmp_path):
     pinned = {"benchmark_model_url": {PLATFORM: url}, "benchmark_model_sha256": {PLATFORM: FAKE_SHA256}}
     play(check=True, **pinned)
     assert asked == []
-    assert changed(play(**pinned)) > 0
+    assert play(**pinned).changed() > 0
     entry = installed(tmp_path)["benchmark_model"]
     assert entry["sha256"] == FAKE_SHA256
     assert entry["version"] == FAKE_SHA256[:12]
     assert "STARTING!" in start(entry, f"--graph={FAKE}").stdout
 
-    assert changed(play(**pinned)) == 0
+    assert play(**pinned).changed() == 0
     assert len(asked) == 1
 
 
 def test_a_download_without_sha256_is_taken_only_on_demand(play, server, tmp_path):
     url, asked = server
-    message = failure(play(benchmark_model_url={PLATFORM: url}))
+    message = play(benchmark_model_url={PLATFORM: url}).failure()
     assert f"no sha256 for the benchmark_model of {PLATFORM}" in message
     assert "benchmark_model_allow_unpinned" in message
     assert asked == []
-    assert changed(play(benchmark_model_url={PLATFORM: url}, benchmark_model_allow_unpinned=True)) > 0
+    assert play(benchmark_model_url={PLATFORM: url}, benchmark_model_allow_unpinned=True).changed() > 0
     assert installed(tmp_path)["benchmark_model"]["sha256"] == FAKE_SHA256
 
 
 def test_a_wrong_download_is_not_installed(play, server, tmp_path):
     url, _ = server
-    message = failure(play(benchmark_model_url={PLATFORM: url}, benchmark_model_sha256="0" * 64))
+    message = play(benchmark_model_url={PLATFORM: url}, benchmark_model_sha256="0" * 64).failure()
     assert f"cannot download {url}" in message
     assert FAKE_SHA256 in message
     assert not (tmp_path / "work dir/runners/benchmark_model").exists()
 
 
 def test_a_local_binary_comes_before_a_download(play, tmp_path):
-    assert changed(play(benchmark_model_path=str(FAKE))) > 0
+    assert play(benchmark_model_path=str(FAKE)).changed() > 0
     assert installed(tmp_path)["benchmark_model"]["sha256"] == FAKE_SHA256
-    assert "there is no such file" in failure(play(benchmark_model_path={PLATFORM: "/nonexistent/tool"}))
-    assert "asks for 0000" in failure(play(benchmark_model_path=str(FAKE), benchmark_model_sha256="0000"))
+    assert "there is no such file" in play(benchmark_model_path={PLATFORM: "/nonexistent/tool"}).failure()
+    assert "asks for 0000" in play(benchmark_model_path=str(FAKE), benchmark_model_sha256="0000").failure()
     other = tmp_path / "other"
     other.write_bytes(ELF_START + OTHER_MACHINE + bytes(100))
-    message = failure(play(benchmark_model_path=str(other)))
+    message = play(benchmark_model_path=str(other)).failure()
     assert "does not start on this host" in message
     assert f"and this machine is {os.uname().machine}" in message
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-from pathlib import Path
 
-import ansible_runner
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests import playing
+
 PLAYBOOK = """
 - name: Record what the machine is
   hosts: all
@@ -25,24 +23,13 @@ PLAYBOOK = """
 
 
 @pytest.fixture
-def play(tmp_path, tmp_path_factory):
-    """Play the role in the campaign `demo`; returns ansible-runner's result."""
+def play(tmp_path):
+    """Play the role in the campaign `demo`; returns how that went."""
     (tmp_path / "play.yml").write_text(PLAYBOOK)
 
     def run(check=False, **variables):
         variables = {"campaign_logs_dir": str(tmp_path / "logs"), "campaign_name": "demo"} | variables
-        return ansible_runner.run(
-            private_data_dir=str(tmp_path_factory.mktemp("runner")),  # a new one: it remembers settings
-            playbook=str(tmp_path / "play.yml"),
-            inventory={"all": {"hosts": {"box": {"ansible_connection": "local"}}}},
-            extravars=variables,
-            cmdline="--check" if check else None,
-            envvars={
-                "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-                "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            },
-            quiet=True,
-        )
+        return playing.play(tmp_path / "play.yml", playing.BOX, check=check, **variables)
 
     return run
 
@@ -52,34 +39,20 @@ def record(tmp_path):
     return tmp_path / "logs" / "demo" / "box" / "host.json"
 
 
-def changed(result):
-    assert result.rc == 0, result.stdout.read()
-    return result.stats["changed"].get("box", 0)
-
-
-def failure(result):
-    assert result.rc != 0
-    return [
-        event["event_data"]["res"]["msg"]
-        for event in result.events
-        if event["event"] == "runner_on_failed" and "msg" in event["event_data"]["res"]
-    ]
-
-
 def test_a_campaigns_record_is_written_once(play, record):
-    assert changed(play(check=True)) > 0
+    assert play(check=True).changed() > 0
     assert not record.exists()
 
-    assert changed(play()) > 0
+    assert play().changed() > 0
     first = record.read_bytes()
     facts = json.loads(first)
     assert (facts["host"], facts["kernel"], facts["cpus"]) == ("box", os.uname().release, os.cpu_count())
     assert list(facts)[:3] == ["schema", "host", "platform_label"]
 
-    assert changed(play()) == 0
+    assert play().changed() == 0
     assert record.read_bytes() == first
 
-    assert changed(play(platform_label="My box")) == 1
+    assert play(platform_label="My box").changed() == 1
     assert json.loads(record.read_bytes()) == facts | {"platform_label": "My box"}
 
 
@@ -89,12 +62,12 @@ def test_another_machine_stops_the_campaign_until_it_is_allowed(play, record):
     tampered = json.dumps(facts | {"kernel": "2.4.0", "cpu_mhz": 1.0})
     record.write_text(tampered)
 
-    (message,) = failure(play())
+    message = play().failure()
     assert message.startswith(f"{record}: the machine is not what it was when the campaign began ")
     assert f"(kernel: 2.4.0 -> {os.uname().release});" in message
     assert record.read_text() == tampered
 
-    assert changed(play(host_facts_allow_change=True)) == 2
+    assert play(host_facts_allow_change=True).changed() == 2
     assert record.with_name("host.1.json").read_text() == tampered
     assert json.loads(record.read_bytes())["kernel"] == os.uname().release
 
@@ -102,6 +75,6 @@ def test_another_machine_stops_the_campaign_until_it_is_allowed(play, record):
 def test_a_record_cut_short_is_not_overwritten(play, record):
     record.parent.mkdir(parents=True)
     record.write_text('{"schema": 1, "host": "bo')
-    (message,) = failure(play())
+    message = play().failure()
     assert message.startswith(f"{record}: not a host record (garbled or cut short)")
     assert record.read_text() == '{"schema": 1, "host": "bo'
