@@ -1,0 +1,240 @@
+"""What a report says in words: what was found, and how far to trust it. Pure; computed from the tables."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis import stats
+from analysis.study import Study, mapping, metric_label
+from analysis.tables import GEOMEAN, by_place, count, interval, number
+
+FEW_REPETITIONS = 5
+UNUSABLE_SHARE = 0.25  # of all runs; with more, what is left may be a selection
+# A machine with more than this was not quiet: CPU time that a hypervisor took, that other processes took.
+STEAL_PERCENT = 1.0
+OTHER_CPU_PERCENT = 5.0
+
+UNTRUSTED, CAUTION, NOTE = "untrusted", "caution", "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Sentences about one machine and setting."""
+
+    where: str
+    sentences: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What to know before believing a number. UNTRUSTED and CAUTION belong at the top of a report."""
+
+    level: str
+    text: str
+
+
+# --- what was found ---------------------------------------------------------------------------------------------------
+
+
+def overall(speedups: pd.DataFrame) -> str:
+    """One sentence over all comparisons."""
+    models = speedups[speedups["model"] != GEOMEAN]
+    if models.empty:
+        return "These logs have no two variants to compare."
+    verdicts = Counter(models["verdict"])
+    parts = [f"{verdicts[verdict]} {verdict}" for verdict in stats.VERDICTS if verdicts[verdict]]
+    comparisons = count(len(models), "comparison")
+    return f"{comparisons} with {models['baseline_variant'].iloc[0]} on the same machine: {_listed(parts)}."
+
+
+def findings(study: Study, speedups: pd.DataFrame, effects: pd.DataFrame) -> list[Finding]:
+    """What was found on each machine; each number with its 95 % interval."""
+    all_effects = by_place(effects)
+    found = []
+    for (machine, setting), rows in by_place(speedups).items():
+        sentences = []
+        for variant, mine in rows.groupby("variant", sort=False):
+            side_effects = all_effects[machine, setting]
+            sentences += [*_speed(mine), *_side_effects(side_effects[side_effects["variant"] == variant])]
+        found.append(Finding(study.place_label(machine, setting), sentences))
+    return found
+
+
+def _speed(rows: pd.DataFrame) -> list[str]:
+    """Sentences about one candidate on one machine: the mean, the models, the exceptions."""
+    models, mean = rows[rows["model"] != GEOMEAN], rows[rows["model"] == GEOMEAN].iloc[0]
+    variant, baseline, metric = mean["variant"], mean["baseline_variant"], mean["metric"]
+    of = {verdict: models[models["verdict"] == verdict] for verdict in stats.VERDICTS}
+    sentences = []
+    tested = len(models) - len(of[stats.MISSING]) - len(of[stats.NOT_COMPARABLE])
+    subject = variant if metric == "avg_inference_ms" else f"{variant} ({metric_label(metric)[0].lower()})"
+    if tested == 1:
+        row = models[models["verdict"].isin((stats.FASTER, stats.SLOWER, stats.NOT_DISTINGUISHABLE))].iloc[0]
+        sentences.append(f"{row['model']}: {_as_fast(subject, baseline, row)}.")
+    elif tested:
+        sentences.append(f"{_as_fast(subject, baseline, mean)} in the {mean['method']}.")
+        sentences += [f"{v.capitalize()}: {_span(of[v])}." for v in (stats.FASTER, stats.SLOWER) if len(of[v])]
+        if len(of[stats.NOT_DISTINGUISHABLE]):
+            each = [
+                f"{r.model} {_ratio(r.speedup, r.ci_low, r.ci_high)}"
+                for r in of[stats.NOT_DISTINGUISHABLE].itertuples()
+            ]
+            sentences.append(f"Not distinguishable: {_listed(each)}.")
+    for verdict in (stats.NOT_COMPARABLE, stats.MISSING):
+        names = _listed(list(of[verdict]["model"]))
+        if names and tested:
+            sentences.append(f"{verdict.capitalize()}: {names}.")
+        elif names:
+            sentences.append(f"No speedup of {subject} over {baseline}, {verdict}: {names}.")
+    return sentences
+
+
+def _as_fast(subject: str, baseline: str, row: pd.Series) -> str:
+    ratio = _ratio(row["speedup"], row["ci_low"], row["ci_high"])
+    if row["verdict"] == stats.NOT_DISTINGUISHABLE:
+        return f"{subject} is not distinguishable from {baseline}: {ratio} times as fast"
+    slower = ", that is slower," if row["verdict"] == stats.SLOWER else ""
+    return f"{subject} is {ratio} times as fast as {baseline}{slower}"
+
+
+def _span(rows: pd.DataFrame) -> str:
+    """'MobileNet 0.63 (0.61 to 0.65)', or from the least to the greatest of several."""
+    ordered = rows.sort_values("speedup", kind="stable")
+    ends = (ordered.iloc[0], ordered.iloc[-1])
+    low, high = (f"{row['model']} {_ratio(row['speedup'], row['ci_low'], row['ci_high'])}" for row in ends)
+    return low if len(rows) == 1 else f"{count(len(rows), 'model')}, from {low} to {high}"
+
+
+def _side_effects(effects: pd.DataFrame) -> list[str]:
+    """One sentence on initialization and memory, from geometric means over models."""
+    means = effects[effects["model"] == GEOMEAN].set_index("metric")
+    parts = []
+    init, memory = means.loc["init_time_ms"], means.loc["memory_overall_mb"]
+    if pd.notna(init["ratio"]):
+        parts.append(f"initialization is {_ratio(init['ratio'], init['ci_low'], init['ci_high'])} times as fast")
+    if pd.notna(memory["ratio"]):
+        share = _ratio(1 / memory["ratio"], 1 / memory["ci_high"], 1 / memory["ci_low"])
+        parts.append(f"overall memory is {share} of {memory['baseline_variant']}'s")
+    text = "; ".join(parts)
+    return [f"{text[0].upper()}{text[1:]}."] if text else []
+
+
+def _ratio(value: float, low: float, high: float) -> str:
+    return f"{number(value)} ({interval(low, high)})"
+
+
+# --- how far to trust it ----------------------------------------------------------------------------------------------
+
+
+def notices(study: Study, trust: pd.DataFrame, speedups: pd.DataFrame) -> list[Notice]:
+    """Everything that limits what the numbers mean, worst first."""
+    found = [*_of_campaigns(study), *_of_runs(study, trust, speedups), *_of_machines(study, trust)]
+    return sorted(found, key=lambda notice: (UNTRUSTED, CAUTION, NOTE).index(notice.level))
+
+
+def _of_runs(study: Study, trust: pd.DataFrame, speedups: pd.DataFrame) -> list[Notice]:
+    found = []
+    n = {status: int(trust[status].sum()) for status in ("ok", "invalid", "failed")}
+    total, unusable = sum(n.values()), n["invalid"] + n["failed"]
+    if not n["ok"]:
+        found.append(
+            Notice(UNTRUSTED, f"No run is usable: of {total}, {n['invalid']} are invalid and {n['failed']} failed.")
+        )
+    elif unusable:
+        level = UNTRUSTED if unusable > UNUSABLE_SHARE * total else CAUTION
+        parts = f"{n['invalid']} invalid, {n['failed']} failed"
+        text = f"{unusable} of {total} runs are not in any mean: {parts}. Reasons below."
+        found.append(Notice(level, text))
+    models = speedups[speedups["model"] != GEOMEAN]
+    refused = models[(models["verdict"] == stats.NOT_COMPARABLE) & models["reason"].str.contains("differs:")]
+    if len(refused):
+        text = f"{count(len(refused), 'comparison')} refused, since the two sides were not measured alike: "
+        found.append(Notice(UNTRUSTED, text + _some(sorted(set(refused["reason"])), 3) + "."))
+    missing = int(trust["configurations_missing"].sum())
+    if missing:
+        text = f"{missing} of {count(int(trust['configurations'].sum()), 'configuration')} without a usable run."
+        found.append(Notice(CAUTION, text))
+    few = trust[(trust["repetitions_min"] > 0) & (trust["repetitions_min"] < FEW_REPETITIONS)]
+    if len(few):
+        least = int(few["repetitions_min"].min())
+        text = f"As few as {count(least, 'repetition')} of a configuration ({_which(study, trust, few)})"
+        found.append(Notice(CAUTION, f"{text}: intervals are wide, and a single odd run counts much."))
+    if study.dataset.problems:
+        n_problems = len(study.dataset.problems)
+        found.append(Notice(CAUTION, f"{count(n_problems, 'problem')} while reading the logs, listed below."))
+    return found
+
+
+def _of_campaigns(study: Study) -> list[Notice]:
+    found = []
+    weights = {str(entry.get("weights")) for name in study.dataset.campaigns for entry in study.model_files(name)}
+    weights |= set(study.runs["weights"])
+    if "random" in weights:
+        found.append(Notice(CAUTION, "Weights are random: speed only; accuracy or outputs mean nothing."))
+    if not weights & {"random", "imagenet"}:
+        found.append(Notice(NOTE, "What weights the models had is not known."))
+    for name in study.dataset.campaigns:
+        if study.asked(name).get("profile") == "quick":
+            text = (
+                f"Campaign {name} has the profile quick: short runs for a first look, not for publication. Use study."
+            )
+            found.append(Notice(CAUTION, text))
+        if mapping(study.campaign(name).get("git")).get("dirty"):
+            found.append(Notice(NOTE, f"Campaign {name} was run from a working tree with uncommitted changes."))
+    return found
+
+
+def _of_machines(study: Study, trust: pd.DataFrame) -> list[Notice]:
+    found = []
+
+    def say(level: str, rows: pd.DataFrame, text: str) -> None:
+        if len(rows):
+            found.append(Notice(level, text.format(which=_which(study, trust, rows))))
+
+    bare = trust[(trust["without_state"] > 0)]
+    say(CAUTION, bare, "Logs without sidecars ({which}): the state of the machine while measuring is not known.")
+    facts = [study.dataset.hosts.get((row.campaign, row.host)) or {} for row in trust.itertuples()]
+    virtual = [fact.get("virtualization") not in (None, "", "none") for fact in facts]
+    say(CAUTION, trust[virtual], "Virtual machine ({which}): what its neighbours did is not known.")
+    stolen = trust[trust["steal_percent_max"] > STEAL_PERCENT]
+    most = number(stolen["steal_percent_max"].max(), 2)
+    say(CAUTION, stolen, f"The hypervisor took up to {most} % of CPU time during a run ({{which}}).")
+    busy = trust[trust["other_cpu_percent_max"] > OTHER_CPU_PERCENT]
+    most = number(busy["other_cpu_percent_max"].max(), 2)
+    say(CAUTION, busy, f"Other processes took up to {most} % of the CPUs during a run ({{which}}).")
+    throttled = trust[trust["throttled_runs"].fillna(0) > 0]
+    say(CAUTION, throttled, "The firmware reported throttling or under-voltage ({which}).")
+    known = trust["ok"] > trust["without_state"]
+    say(
+        NOTE,
+        trust[known & (trust["governor"] == "")],
+        "Frequency governor not known ({which}): clocks may have varied.",
+    )
+    saving = trust["governor"].str.contains("powersave|ondemand|conservative|schedutil")
+    say(NOTE, trust[saving], "Frequency governor not fixed to performance ({which}): clocks may have varied.")
+    if trust["runner_version"][trust["runner_version"] != ""].nunique() > 1:
+        text = "Machines used different runner versions: speedups hold on each machine, times do not compare across."
+        found.append(Notice(NOTE, text))
+    return found
+
+
+def _which(study: Study, trust: pd.DataFrame, rows: pd.DataFrame) -> str:
+    """The machines of some rows of the trust table, in words."""
+    if 1 < len(trust) == len(rows):
+        return "all machines"
+    return _some([study.labels[machine] for i, machine in enumerate(study.machines) if trust.index[i] in rows.index], 5)
+
+
+def _some(texts: Sequence[str], limit: int) -> str:
+    """The first few of many texts."""
+    more = len(texts) - limit
+    return ", ".join([*texts[:limit], f"and {more} more"]) if more > 0 else ", ".join(texts)
+
+
+def _listed(texts: Sequence[str]) -> str:
+    """'a, b and c'."""
+    return f"{', '.join(texts[:-1])} and {texts[-1]}" if len(texts) > 1 else "".join(texts)

@@ -1,0 +1,406 @@
+"""Tables as people read them: rounded, with units, without columns that say nothing. The same for HTML, Markdown and
+LaTeX; all digits are in tables/*.csv.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import starmap
+from typing import Any
+
+import pandas as pd
+
+from analysis import stats
+from analysis.study import (
+    STUDY_METRICS,
+    Machine,
+    Setting,
+    Study,
+    mapping,
+    metric_label,
+    model_key,
+    row_label,
+    variant_key,
+)
+from analysis.tables import GEOMEAN, by_place, interval, number, places
+
+UNKNOWN = "–"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of texts: `numeric` are the columns that are aligned as numbers."""
+
+    head: list[str]
+    rows: list[list[str]]
+    numeric: frozenset[int] = frozenset()
+
+    @classmethod
+    def of(cls, head: Iterable[str], rows: Iterable[Iterable[str]]) -> Grid:
+        """From column names of which those that start with '#' are numeric."""
+        head = list(head)
+        numeric = frozenset(i for i, name in enumerate(head) if name.startswith("#"))
+        return cls([name.removeprefix("#") for name in head], [list(row) for row in rows], numeric)
+
+
+def at_a_glance(study: Study, table: pd.DataFrame) -> Grid:
+    """Speedups alone: a row per machine, setting and candidate, a column per model."""
+    models = sorted({model for model in table["model"] if model != GEOMEAN}, key=model_key)
+    rows: dict[tuple, dict[str, str]] = defaultdict(dict)
+    for place, row in zip(places(table), table.itertuples(), strict=True):
+        sign = "≈ " if row.verdict == stats.NOT_DISTINGUISHABLE else ""
+        compared = row.verdict not in (stats.MISSING, stats.NOT_COMPARABLE)
+        rows[*place, row.variant][row.model] = f"{sign}{number(row.speedup)}" if compared else row.verdict
+    head = [
+        "Machine",
+        *map(_setting_head, study.varying),
+        "Candidate",
+        *(f"#{model}" for model in models),
+        "#Geometric mean",
+    ]
+    return Grid.of(
+        head,
+        (
+            [*_place(study, machine, setting), variant, *(of_model.get(model, "") for model in (*models, GEOMEAN))]
+            for (machine, setting, variant), of_model in rows.items()
+        ),
+    )
+
+
+def speedups(study: Study, table: pd.DataFrame, named: bool = True) -> Grid:
+    """`tables.speedups` with the interval in one cell; `named`: with the machine and what varies of the setting."""
+    head = _place_head(study) if named else []
+    head += ["Model", "Candidate", "#Baseline (ms)", "#Candidate (ms)"]
+    head += ["#Speedup", "#95 % interval", "#p (Holm)", "Verdict", "#n", "Remark"]
+    rows = []
+    for (machine, setting), row in zip(places(table), table.itertuples(), strict=True):
+        rows.append(
+            [
+                *(_place(study, machine, setting) if named else []),
+                "geometric mean" if row.model == GEOMEAN else row.model,
+                row.variant,
+                number(row.baseline_ms),
+                number(row.candidate_ms),
+                number(row.speedup),
+                interval(row.ci_low, row.ci_high),
+                p_value(row.p_holm),
+                row.verdict,
+                "" if pd.isna(row.n_baseline) else f"{row.n_baseline}/{row.n_candidate}",
+                row.reason,
+            ]
+        )
+    return _without_empty(Grid.of(head, rows), unknown="")
+
+
+def terminal_speedups(table: pd.DataFrame) -> Grid:
+    """The speedups of one machine and setting, in few columns."""
+    rows = [
+        [
+            row.model,
+            row.variant,
+            number(row.speedup),
+            interval(row.ci_low, row.ci_high),
+            row.verdict,
+            textwrap.shorten(row.reason, 80, placeholder=" ..."),
+        ]
+        for row in table.itertuples()
+    ]
+    return Grid.of(["model", "candidate", "#speedup", "95 % interval", "verdict", ""], rows)
+
+
+def p_value(p: float) -> str:
+    """Two digits, or '<0.001'."""
+    return "" if pd.isna(p) else "<0.001" if p < 0.001 else f"{p:.2g}"
+
+
+def effects(study: Study, table: pd.DataFrame) -> Grid:
+    """`tables.effects`, geometric means only: what the candidate changes beside the speed."""
+    rows = []
+    for place, means in by_place(table[(table["model"] == GEOMEAN) & table["ratio"].notna()]).items():
+        for row in means.sort_values("variant", key=lambda names: names.map(variant_key), kind="stable").itertuples():
+            label, _ = metric_label(row.metric)
+            models = row.method.removeprefix("geometric mean of ")
+            ratio = number(row.ratio), interval(row.ci_low, row.ci_high)
+            rows.append([*_place(study, *place), row.variant, label, *ratio, models])
+    head = ["Candidate", "Metric", "#Baseline / candidate", "#95 % interval", "Geometric mean of"]
+    return Grid.of([*_place_head(study), *head], rows)
+
+
+def final_result(table: pd.DataFrame) -> Grid:
+    """`tables.final_result` with 'mean ± sd' in one cell."""
+    metrics = [name for name in STUDY_METRICS if table[name].notna().any()]
+    head = ["Model", *(f"#{label} ({unit})" for label, unit in map(metric_label, metrics))]
+
+    def cell(mean: float, sd: float) -> str:
+        if pd.isna(mean) or pd.isna(sd):
+            return number(mean) or UNKNOWN
+        decimals = len(number(sd, 2).partition(".")[2])  # no more digits of the mean than the sd leaves
+        return f"{mean:.{decimals}f} ± {sd:.{decimals}f}"
+
+    rows = []
+    for label, row in table.iterrows():
+        rows.append([str(label), *(cell(row[name], row[f"{name}_sd"]) for name in metrics)])
+    return Grid.of(head, rows)
+
+
+def summary(study: Study, table: pd.DataFrame) -> Grid:
+    """`tables.summary` of the study's seven metrics."""
+    table = table[table["metric"].isin(list(STUDY_METRICS)) & (table["n_ok"] > 0)]
+    head = [*_place_head(study), "Model", "Metric", "#n", "#Mean", "#sd", "#95 % interval"]
+    rows = [
+        [
+            *_place(study, machine, setting),
+            row_label(row.model, row.variant),
+            "{} ({})".format(*metric_label(row.metric)),
+            str(row.n_ok),
+            number(row.mean),
+            number(row.sd, 2),
+            interval(row.ci_low, row.ci_high),
+        ]
+        for (machine, setting), row in zip(places(table), table.itertuples(), strict=True)
+    ]
+    return Grid.of(head, rows)
+
+
+def machines(study: Study) -> Grid:
+    """What the machines are, from host.json; a row per machine."""
+    head = ["Machine", "Host", "Processor", "#Cores", "#Threads", "#Clock (MHz)", "#BogoMIPS", "L1d / L2 / L3 (KiB)"]
+    head += ["For inference", "#Memory (MB)", "System", "Governor", "Virtualization"]
+    return _without_empty(Grid.of(head, (_machine(study, machine) for machine in study.machines)))
+
+
+def _machine(study: Study, machine: Machine) -> list[str]:
+    facts = study.dataset.hosts.get(machine) or {}
+
+    def text(name: str) -> str:
+        value = facts.get(name)
+        return " ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
+
+    def joined(*parts: str) -> str:
+        return ", ".join(dict.fromkeys(part for part in parts if part))
+
+    caches = [text(name) for name in ("l1d_kb", "l2_kb", "l3_kb")]
+    return [
+        study.labels[machine],
+        machine.host,
+        joined(text("board_model"), text("cpu_model"), text("microarchitecture"), text("arch")),
+        text("cores"),
+        text("cpus"),
+        _integer(facts.get("cpu_max_mhz") or facts.get("cpu_mhz")),
+        text("bogomips"),
+        " / ".join(cache or UNKNOWN for cache in caches) if any(caches) else "",
+        text("cpu_features"),
+        _integer(facts.get("memory_total_mb")),
+        joined(text("os"), text("kernel")),
+        joined(text("governor"), {"True": "turbo on", "False": "turbo off"}.get(text("turbo"), "")),
+        text("virtualization"),
+    ]
+
+
+def _integer(value: Any) -> str:
+    return f"{value:.0f}" if isinstance(value, int | float) else "" if value is None else str(value)
+
+
+def trust(study: Study, table: pd.DataFrame) -> Grid:
+    """`tables.trust`: how many runs are usable, and in which state the machines were."""
+    head = ["Machine", "Repetitions", "#ok", "#invalid", "#failed", "Configurations without result"]
+    head += ["#Variation between repetitions (%, median)", "#Steal (%, most)", "#Other load (%, median)"]
+    head += ["#Other load (%, most)", "#Load before (most)", "#Temperature (°C, most)", "Throttled", "Governor"]
+    head += ["Weights", "Runner version"]
+    rows = []
+    for machine, row in zip(study.machines, table.itertuples(), strict=True):
+        low, high = row.repetitions_min, row.repetitions_max
+        throttled = (
+            UNKNOWN if pd.isna(row.throttled_runs) else f"{row.throttled_runs} runs" if row.throttled_runs else "no"
+        )
+        rows.append(
+            [
+                study.labels[machine],
+                f"{high}" if low == high else f"{low} to {high}",
+                *(str(n) for n in (row.ok, row.invalid, row.failed)),
+                f"{row.configurations_missing} of {row.configurations}",
+                number(row.cv_percent_median, 2),
+                *map(_one_decimal, (row.steal_percent_max, row.other_cpu_percent_median, row.other_cpu_percent_max)),
+                *map(_one_decimal, (row.load1_before_max, row.temperature_max_c)),
+                throttled,
+                *(text or UNKNOWN for text in (row.governor, row.weights, row.runner_version)),
+            ]
+        )
+    return _without_empty(Grid.of(head, rows))
+
+
+def _one_decimal(value: float) -> str:
+    return "" if pd.isna(value) else f"{value:.1f}"
+
+
+def runs(study: Study, machine: Machine, metric: str) -> Grid:
+    """Every run of one machine."""
+    metrics = list(dict.fromkeys([metric, "first_inference_ms", "init_time_ms", "memory_overall_mb"]))
+    head = ["Log", "Status", "Model", "Variant", *map(_setting_head, study.varying), "#Repetition", "#Iterations"]
+    head += ["#{} ({})".format(*metric_label(name)) for name in metrics] + ["Started (UTC)", "Remark"]
+    mine = study.runs[((study.runs["campaign"] == machine.campaign) & (study.runs["host"] == machine.host)).to_numpy()]
+    columns = [mine["log"], mine["status"], mine["model"], mine["variant"]]
+    columns += [_texts(mine[name]) for name in (*study.varying, "repetition", "iterations")]
+    columns += [map(number, mine[name]) for name in metrics] + [mine["start_utc"].str.replace("T", " ").str.rstrip("Z")]
+    columns.append([_remark(*pair) for pair in zip(mine["reason"], mine["warnings"], strict=True)])
+    return Grid.of(head, zip(*columns, strict=True))
+
+
+def unusable(study: Study) -> Grid:
+    """Every run that is in no mean, and why."""
+    bad = study.runs[(study.runs["status"] != "ok").to_numpy()]
+    machines = starmap(Machine, zip(bad["campaign"], bad["host"], strict=True))
+    rows = zip((study.labels[m] for m in machines), bad["log"], bad["status"], bad["reason"], strict=True)
+    return Grid.of(["Machine", "Log", "Status", "Reason"], rows)
+
+
+def missing(study: Study, table: pd.DataFrame) -> Grid:
+    """Every comparison that could not be made, and why."""
+    bad = table[table["verdict"].isin((stats.MISSING, stats.NOT_COMPARABLE)) & (table["model"] != GEOMEAN)]
+    rows = [
+        [study.place_label(*place), row.model, row.variant, row.verdict, row.reason]
+        for place, row in zip(places(bad), bad.itertuples(), strict=True)
+    ]
+    return Grid.of(["Machine", "Model", "Candidate", "Verdict", "Reason"], rows)
+
+
+def settings(study: Study, campaign: str) -> Grid:
+    """How a campaign was made: what campaign.json says, but for models and runners."""
+    facts = study.campaign(campaign)
+    git = mapping(facts.get("git"))
+    dirty = " with uncommitted changes" if git.get("dirty") else ""
+    rows = {
+        "created (UTC)": facts.get("created_utc"),
+        **{name.replace("_", " "): value for name, value in study.asked(campaign).items()},
+        "seed of the order": facts.get("seed"),
+        "git revision": f"{git.get('revision')}{dirty}" if git.get("revision") else None,
+        **{name.replace("_", "-"): version for name, version in mapping(facts.get("versions")).items()},
+    }
+    said = {name: value for name, value in rows.items() if value not in (None, [], "")}
+    return Grid.of(["Setting", "Value"], ([name, _json(value)] for name, value in said.items()))
+
+
+def model_files(study: Study, campaign: str) -> Grid:
+    """The model files of a campaign."""
+    head = ["Model", "Variant", "#Size (MB)", "#Parameters", "#Batch", "#Input", "Weights", "Source", "sha256"]
+    rows = []
+    for entry in study.model_files(campaign):
+        size = entry.get("size_bytes")
+        weights = _json(entry.get("weights"))
+        if entry.get("weights_seed") is not None:
+            weights += f" (seed {entry['weights_seed']})"
+        rows.append(
+            [
+                *(_json(entry.get(name)) for name in ("model", "variant")),
+                f"{size / 1e6:.1f}" if isinstance(size, int) else "",
+                *(_json(entry.get(name)) for name in ("parameters", "batch_size", "input_size")),
+                weights,
+                *(_json(entry.get(name)) for name in ("source", "sha256")),
+            ]
+        )
+    return _without_empty(Grid.of(head, rows))
+
+
+def runners(study: Study, campaign: str) -> Grid:
+    """The programs that measured, per host."""
+    rows = [
+        [host, runner, _json(mapping(facts).get("version")), _json(mapping(facts).get("sha256"))]
+        for host, of_host in mapping(study.campaign(campaign).get("runners")).items()
+        for runner, facts in mapping(of_host).items()
+    ]
+    return Grid.of(["Host", "Runner", "Version", "sha256"], rows)
+
+
+def _json(value: Any) -> str:
+    """A JSON value in words."""
+    if isinstance(value, list):
+        return ", ".join(map(_json, value))
+    return "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _place_head(study: Study) -> list[str]:
+    return ["Machine", *map(_setting_head, study.varying)]
+
+
+def _place(study: Study, machine: Machine, setting: Setting) -> list[str]:
+    parts = (getattr(setting, name) for name in study.varying)
+    return [study.labels[machine], *("" if part is None else str(part) for part in parts)]
+
+
+def _setting_head(name: str) -> str:
+    return name.replace("_", " ").capitalize()
+
+
+def _texts(column: pd.Series) -> list[str]:
+    return ["" if value is None or value is pd.NA else str(value) for value in column.astype(object)]
+
+
+def _remark(reason: str, warnings: str) -> str:
+    return "; ".join(part for part in (reason, warnings) if part)
+
+
+def _without_empty(grid: Grid, unknown: str = UNKNOWN) -> Grid:
+    """Without columns in which nothing is known of anything; `unknown` stands for other empty cells."""
+    keep = [i for i in range(len(grid.head)) if any(row[i] not in ("", UNKNOWN) for row in grid.rows)]
+    rows = [[row[i] or unknown for i in keep] for row in grid.rows]
+    numeric = frozenset(new for new, old in enumerate(keep) if old in grid.numeric)
+    return Grid([grid.head[i] for i in keep], rows, numeric)
+
+
+# --- LaTeX ------------------------------------------------------------------------------------------------------------
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "∞": r"$\infty$",
+    "–": "--", "°": r"$^{\circ}$", "<": r"\textless{}", ">": r"\textgreater{}", **{c: f"\\{c}" for c in "&%$#_{}"},
+}  # fmt: skip
+_LONG = 45  # rows; what does not fit a page has to be a longtable
+
+
+def latex(grid: Grid) -> str:
+    """A booktabs table, to be \\input; a longtable if it is longer than a page."""
+    environment = "longtable" if len(grid.rows) > _LONG else "tabular"
+    packages = "booktabs, longtable" if environment == "longtable" else "booktabs"
+    columns = "".join("r" if i in grid.numeric else "l" for i in range(len(grid.head)))
+    lines = [f"% needs \\usepackage{{{packages}}}", f"\\begin{{{environment}}}{{{columns}}}", "\\toprule"]
+    lines += [_latex_row(grid.head), "\\midrule"]
+    if environment == "longtable":
+        lines.append("\\endhead")
+    lines += [*map(_latex_row, grid.rows), "\\bottomrule", f"\\end{{{environment}}}", ""]
+    return "\n".join(lines)
+
+
+def _latex_row(cells: Iterable[str]) -> str:
+    escaped = (re.sub(r"\s+", " ", "".join(_LATEX.get(c, c) for c in cell)) for cell in cells)
+    return " & ".join(escaped) + r" \\"
+
+
+# --- plain text and Markdown ------------------------------------------------------------------------------------------
+
+
+def markdown_text(text: str) -> str:
+    """Text on one line in which nothing is markup."""
+    text = re.sub(r"([\\`*\[\]<>|]|(?<!\w)_|_(?!\w))", r"\\\1", text)
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def markdown(grid: Grid) -> str:
+    """A pipe table."""
+    rule = ["---:" if i in grid.numeric else "---" for i in range(len(grid.head))]
+    rows = [list(map(markdown_text, grid.head)), rule, *(list(map(markdown_text, row)) for row in grid.rows)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def plain(grid: Grid) -> str:
+    """Columns held apart by spaces."""
+    widths = [max(map(len, column)) for column in zip(grid.head, *grid.rows, strict=True)]
+
+    def line(row: list[str]) -> str:
+        cells = zip(row, widths, strict=True)
+        return "  ".join(c.rjust(w) if i in grid.numeric else c.ljust(w) for i, (c, w) in enumerate(cells)).rstrip()
+
+    return "\n".join(map(line, [grid.head, *grid.rows]))

@@ -1,0 +1,357 @@
+"""The charts of a report: functions that return a `Figure`. Make and save them under `rc_context(STYLE)`.
+
+Layout is by hand, in inches, since Matplotlib's layout engines draw every chart several times. Colours are Okabe and
+Ito's, which colour-blind people can tell apart; a variant has the same colour in every chart. What has no number is
+written where its mark would be.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullLocator
+
+from analysis import stats
+from analysis.study import Cell, Machine, Setting, Study, metric_label
+from analysis.tables import GEOMEAN, interval, number, places
+
+STYLE = {
+    "font.size": 9.0,
+    "font.sans-serif": ["DejaVu Sans"],  # comes with Matplotlib; every further name is looked up for each text
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#666666",
+    "axes.axisbelow": True,
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.6,
+    "text.hinting": "none",
+    "text.parse_math": False,  # a $ in a name is a $
+    "svg.fonttype": "none",  # text stays text: smaller, and it can be searched and edited
+    "svg.hashsalt": "edgebench",  # the same chart gives the same bytes
+}
+_VARIANT_COLOURS = {"float32": "#0072B2", "dynamic_range": "#E69F00", "float16": "#009E73", "int8": "#CC79A7"}
+_OTHER_COLOURS = ("#D55E00", "#56B4E9", "#000000", "#F0E442")
+_QUIET, _ALARM = "#666666", "#B00020"
+_SMALL = 7.0  # points
+_MAX_NUMBERED_BARS = 28  # with more, the numbers on the bars would overlap
+
+
+def bars(study: Study, machine: Machine, setting: Setting, metric: str) -> Figure | None:
+    """The seed's bar chart: a metric of every model, its variants side by side. None if no run reports the metric."""
+    cells = study.groups[machine, setting]
+    samples = {cell: study.sample(cell, metric).values for cell in cells}
+    if not any(samples.values()):
+        return None
+    models = list(dict.fromkeys(cell.model for cell in cells))
+    variants = [v for v in study.variants if v in {cell.variant for cell in cells}]
+    room = max(0.95, 0.32 * len(variants))  # inches for one model
+    names = [_wrapped(model, 24) for model in models]
+    slanted = _inches(names) > room
+    bottom = 0.15 + (0.75 * _inches(names) if slanted else 0.15 * max(map(_lines, names)))
+    key = [
+        (
+            f"{variant} ({_n([len(samples[cell]) for cell in cells if cell.variant == variant])})",
+            _colours(study)[variant],
+        )
+        for variant in variants
+    ]
+    label, unit = metric_label(metric)
+    figure, axes = _axes(
+        1.0 + room * len(models),
+        2.1,
+        title=f"{label}: {study.place_label(machine, setting)}",
+        caption="Means of n repetitions (process executions); error bars: ± 1 standard deviation between them.",
+        key=key,
+        left=0.75,
+        bottom=bottom,
+    )
+
+    width = 0.8 / len(variants)
+    tops: list[tuple[float, float, str]] = []
+    missing: list[tuple[float, str]] = []
+    for variant, offset in zip(variants, _offsets(len(variants)), strict=True):
+        found, absent = [], []
+        for x, model in enumerate(models):
+            cell = Cell(machine, model, variant, setting)
+            (found if samples.get(cell) else absent).append((x + offset, cell))
+        values = [samples[cell] for _, cell in found]
+        means = [float(np.mean(v)) for v in values]
+        sds = [float(np.std(v, ddof=1)) if len(v) > 1 else 0.0 for v in values]
+        errors = {"elinewidth": 1, "capsize": 2}
+        axes.bar([x for x, _ in found], means, 0.92 * width, yerr=sds, color=_colours(study)[variant], error_kw=errors)
+        tops += [(x, mean + sd, number(mean)) for (x, _), mean, sd in zip(found, means, sds, strict=True)]
+        missing += [(x, _absence(study, cell)) for x, cell in absent]
+    low, high = 1.1 * min(0, *(y for _, y, _ in tops), 0), 1.15 * max(*(y for _, y, _ in tops), 0) or 1.0
+    gap = 0.015 * (high - low)
+    for x, why in missing:
+        axes.text(x, gap, why, rotation=90, ha="center", va="bottom", color=_ALARM, fontsize=_SMALL)
+    if len(tops) <= _MAX_NUMBERED_BARS:
+        for x, y, text in tops:
+            axes.text(x, max(y, 0) + gap, text, ha="center", va="bottom", fontsize=_SMALL)
+
+    axes.set_ylim(low, high)
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.grid(axis="y")
+    axes.set_ylabel("time (ms)" if unit == "ms" else f"memory ({unit})")
+    axes.set_xlim(-0.55, len(models) - 0.45)
+    slant = {"rotation": 25, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
+    axes.set_xticks(range(len(models)), names, **slant)
+    axes.tick_params(axis="x", length=0)
+    return figure
+
+
+def speedup(study: Study, table: pd.DataFrame, machine: Machine, setting: Setting) -> Figure:
+    """The speedups of one machine and setting with their intervals; `table` is their part of `tables.speedups`."""
+    models = [model for model in table["model"].drop_duplicates() if model != GEOMEAN]
+    variants = list(table["variant"].drop_duplicates())
+    names = [*(_wrapped(model, 28) for model in models), "geometric mean"]
+    figure, axes = _rows(
+        names,
+        max(0.24, 0.16 * len(variants)),
+        title=f"Speedup: {study.place_label(machine, setting)}",
+        caption="Lines: 95 % confidence intervals. Hollow marks: not distinguishable from 1, or not comparable.",
+        right=2.3,
+        key=[(v, _colours(study)[v]) for v in variants],
+    )
+    for row in table.itertuples():
+        line = len(models) if row.model == GEOMEAN else models.index(row.model)
+        _speedup_mark(
+            axes, row, line + _offsets(len(variants))[variants.index(row.variant)], _colours(study)[row.variant]
+        )
+    axes.axhline(len(models) - 0.5, color="#BBBBBB", linewidth=0.6)
+    _speedup_axis(axes, table)
+    return figure
+
+
+def speedup_overview(study: Study, table: pd.DataFrame) -> Figure:
+    """The geometric means of all machines and settings with their intervals; each model's speedup as a small dot."""
+    variants = list(table["variant"].drop_duplicates())
+    of_rows = places(table)
+    machines = list(dict.fromkeys(of_rows))
+    names = [_wrapped(study.place_label(*place), 40) for place in machines]
+    figure, axes = _rows(
+        names,
+        max(0.3, 0.17 * len(variants)),
+        title="Speedup on every machine",
+        caption="Diamonds: geometric mean over models, with its 95 % confidence interval. Small dots: single models.",
+        right=2.3,
+        key=[(v, _colours(study)[v]) for v in variants],
+    )
+    for row, place in zip(table.itertuples(), of_rows, strict=True):
+        y = machines.index(place) + _offsets(len(variants))[variants.index(row.variant)]
+        colour = _colours(study)[row.variant]
+        if row.model == GEOMEAN:
+            _speedup_mark(axes, row, y, colour)
+        elif not math.isnan(row.speedup):
+            axes.plot(row.speedup, y, "o", color=colour, markersize=3, alpha=0.45, markeredgewidth=0, zorder=1)
+    _speedup_axis(axes, table)
+    return figure
+
+
+def repetitions(study: Study, machine: Machine, setting: Setting, metric: str) -> Figure | None:
+    """Every single repetition of one machine and setting, relative to the median of its configuration.
+
+    None if there are none.
+    """
+    cells = study.groups[machine, setting]
+    names = [_wrapped(f"{cell.model} {cell.variant}", 40) for cell in cells]
+    figure, axes = _rows(
+        names,
+        0.27,
+        title=f"All repetitions: {study.place_label(machine, setting)}",
+        caption="Each dot is one repetition, the first one at the top of its row. Red crosses are invalid repetitions, "
+        "left out of all means; at the edge, they lie beyond it.",
+        right=1.6,
+    )
+    points: dict[str, list[tuple[float, float, str]]] = {"ok": [], "invalid": []}
+    order, status, measured = (study.columns[name] for name in ("repetition", "status", metric))
+    for line, cell in enumerate(cells):
+        at = np.array(study.positions.get(cell, []), dtype=int)
+        at = at[[status[i] in points and measured[i] > 0 for i in at]]
+        at = np.array(sorted(at, key=lambda i: order[i] or 0), dtype=int)
+        valid = status[at] == "ok"
+        median = np.median(measured[at[valid] if valid.any() else at]) if len(at) else np.nan
+        heights = line + np.linspace(-0.32, 0.32, len(at)) if len(at) > 1 else [line]
+        for y, i in zip(heights, at, strict=False):
+            points[status[i]].append((100 * (measured[i] / median - 1), y, _colours(study)[cell.variant]))
+        counts = [f"n = {valid.sum()}"] + [f"{study.n(cell, s)} {s}" for s in ("invalid", "failed") if study.n(cell, s)]
+        text = ", ".join(counts) if cell in study.positions else "no run"
+        colour = _QUIET if valid.any() and len(counts) == 1 else _ALARM
+        _beside(axes, line, text, colour)
+    if not any(points.values()):
+        return None
+
+    limit = max(2.0, *(1.1 * abs(x) for x, _, _ in points["ok"]), 0)
+    if points["ok"]:
+        x, y, colour = zip(*points["ok"], strict=True)
+        axes.scatter(x, y, s=14, c=colour, alpha=0.7, linewidths=0)
+    if points["invalid"]:
+        x, y, _ = zip(*points["invalid"], strict=True)
+        axes.scatter(np.clip(x, -limit, limit), y, s=18, c=_ALARM, marker="x", linewidths=1, clip_on=False, zorder=3)
+    axes.set_xlim(-limit, limit)
+    axes.axvline(0, color="#999999", linewidth=0.8, zorder=1)
+    axes.hlines(np.arange(0.5, len(cells) - 1), -limit, limit, color="#E4E4E4", linewidth=0.6, zorder=0)
+    axes.set_xlabel(f"{metric_label(metric)[0]}: deviation from the configuration's median (%)")
+    return figure
+
+
+def _speedup_mark(axes: Axes, row: tuple, y: float, colour: str) -> None:
+    """One speedup with its interval and number; without a number, its verdict."""
+    if math.isnan(row.speedup):
+        _beside(axes, y, row.verdict, _ALARM)
+        return
+    low, high = (row.ci_low, row.ci_high) if row.ci_low == row.ci_low else (row.speedup, row.speedup)
+    axes.plot([max(low, 1e-9), min(high, 1e9)], [y, y], color=colour, linewidth=2, solid_capstyle="butt")
+    sure = row.verdict in (stats.FASTER, stats.SLOWER)
+    shape = "D" if row.model == GEOMEAN else "o"
+    axes.plot(row.speedup, y, shape, color=colour, markerfacecolor=colour if sure else "white", markersize=4.5)
+    bounds = interval(row.ci_low, row.ci_high)
+    text = f"{number(row.speedup)} ({bounds})" if bounds else number(row.speedup)
+    _beside(axes, y, text if sure else f"{text} {row.verdict}", _QUIET)
+
+
+def _speedup_axis(axes: Axes, table: pd.DataFrame) -> None:
+    """A logarithmic axis, on which 1/2 and 2 are equally far from 1, with the line at 1."""
+    estimates = [*table["speedup"].dropna(), 1.0]
+    bounds = [b for b in (*table["ci_low"], *table["ci_high"]) if max(estimates) * 10 > b > min(estimates) / 10]
+    low, high = min(*estimates, *bounds, 1) / 1.15, max(*estimates, *bounds, 1) * 1.15
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    steps = (1, 1.5, 2, 3, 5, 7) if high / low < 20 else (1, 2, 5)
+    ticks = [step * 10.0**power for power in range(-6, 7) for step in steps]
+    if high / low < 3:
+        per_unit = 10 if high / low < 1.6 else 4
+        ticks = [i / per_unit for i in range(1, 100)]
+    ticks = [tick for tick in ticks if low <= tick <= high]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.grid(axis="x")
+    axes.axvline(1, color="black", linewidth=1, zorder=1)
+    baselines = "/".join(table["baseline_variant"].drop_duplicates())
+    axes.set_xlabel(f"speedup: {baselines} time / candidate time, logarithmic (above 1 = faster)")
+
+
+def _colours(study: Study) -> dict[str, str]:
+    others = [variant for variant in study.variants if variant not in _VARIANT_COLOURS]
+    return _VARIANT_COLOURS | {v: _OTHER_COLOURS[i % len(_OTHER_COLOURS)] for i, v in enumerate(others)}
+
+
+def _absence(study: Study, cell: Cell) -> str:
+    """Why there is no bar, in a word or two."""
+    if study.n(cell, "ok"):
+        return "not reported"
+    return " / ".join(status for status in ("invalid", "failed") if study.n(cell, status)) or "no run"
+
+
+def _n(counts: Sequence[int]) -> str:
+    """'n = 10' or 'n = 8 to 10'; of what has a number at all."""
+    counts = [n for n in counts if n]
+    low, high = min(counts, default=0), max(counts, default=0)
+    return f"n = {high}" if low == high else f"n = {low} to {high}"
+
+
+# --- layout -----------------------------------------------------------------------------------------------------------
+
+Key = Sequence[tuple[str, str]]  # what each colour stands for: (text, colour)
+
+
+def _axes(
+    width: float,
+    height: float,
+    *,
+    title: str,
+    caption: str,
+    key: Key,
+    left: float,
+    bottom: float,
+    right: float = 0.15,
+) -> tuple[Figure, Axes]:
+    """A figure around axes `height` inches high, which explains itself alone.
+
+    Above the axes are the title and the key of colours; below them what belongs to them, and the caption.
+    """
+    width = max(width, 6.0)
+    title, caption = _wrapped(title, int(11 * width)), "\n".join(textwrap.wrap(caption, int(17 * width)))
+    lines = _key_lines(key, width)
+    above = 0.2 + 0.17 * _lines(title) + 0.19 * len(lines)
+    below = bottom + 0.15 + 0.12 * _lines(caption)
+    total, inner = above + height + below, width - left - right
+    figure = Figure(figsize=(width, total))
+    axes = figure.add_axes((left / width, below / total, inner / width, height / total))
+    # Said where axis labels go, Matplotlib need not measure all tick labels in every drawing.
+    axes.xaxis.set_label_coords(0.5, -0.32 / height)
+    axes.yaxis.set_label_coords(-0.5 / inner, 0.5)
+    figure.text(0.1 / width, 1 - 0.08 / total, title, va="top", fontsize=10, fontweight="bold")
+    figure.text(0.1 / width, 0.06 / total, caption, va="bottom", fontsize=_SMALL, color=_QUIET)
+    for i, line in enumerate(lines):
+        y = 1 - (0.2 + 0.17 * _lines(title) + 0.19 * i) / total
+        for x, text, colour in line:
+            figure.text(x / width, y, "■", color=colour, va="center")
+            figure.text((x + 0.16) / width, y, text, va="center", fontsize=8)
+    return figure, axes
+
+
+def _key_lines(key: Key, width: float) -> list[list[tuple[float, str, str]]]:
+    """The entries of a key with where they start (inches), on as many lines as they need; cheaper than a Legend."""
+    lines: list[list[tuple[float, str, str]]] = []
+    x = math.inf
+    for text, colour in key:
+        if x + 0.3 + _inches([text]) > width:
+            lines.append([])
+            x = 0.1
+        lines[-1].append((x, text, colour))
+        x += 0.35 + _inches([text])
+    return lines
+
+
+def _rows(
+    names: Sequence[str], pitch: float, *, title: str, caption: str, right: float, key: Key = ()
+) -> tuple[Figure, Axes]:
+    """Axes with one row per name, from the top down, `pitch` inches for each; `right` inches for words beside them."""
+    pitch = max(pitch, 0.17 * max(map(_lines, names)) + 0.06)
+    left = 0.25 + _inches(names)
+    figure, axes = _axes(
+        left + 3.7 + right,
+        pitch * len(names),
+        title=title,
+        caption=caption,
+        key=key,
+        left=left,
+        bottom=0.5,
+        right=right,
+    )
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.45, -0.55)
+    axes.tick_params(axis="y", length=0)
+    return figure, axes
+
+
+def _beside(axes: Axes, y: float, text: str, colour: str) -> None:
+    """Small text to the right of the axes, in the row at y."""
+    axes.text(1.01, y, text, transform=axes.get_yaxis_transform(), va="center", fontsize=_SMALL, color=colour)
+
+
+def _offsets(n: int) -> list[float]:
+    """Where n things stand around the middle of a place that is 1 wide, of which they fill 0.8."""
+    return [0.8 * ((i + 0.5) / n - 0.5) for i in range(n)]
+
+
+def _inches(names: Sequence[str]) -> float:
+    """Width of the longest name at the font size of ticks; 0.6 em a character is a little more than it takes."""
+    return max(len(line) for name in names for line in name.split("\n")) * 0.6 * STYLE["font.size"] / 72
+
+
+def _lines(text: str) -> int:
+    return text.count("\n") + 1
+
+
+def _wrapped(name: str, width: int) -> str:
+    """A long name on two lines at most, broken at spaces, hyphens and underscores, cut if that is not enough."""
+    lines = textwrap.wrap(name.replace("_", "_\0 "), width, max_lines=2, placeholder="…")
+    return "\n".join(lines).replace("\0 ", "").replace("\0", "")

@@ -1,0 +1,370 @@
+"""A `Dataset` as tables, plots and report see it: its machines and cells in order, with their names.
+
+A *cell* is one configuration on one host of one campaign, measured or only meant to be measured. Cells, not runs, are
+what tables are made of, so that what failed or is missing keeps its row.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from analysis.campaign import COLUMNS, CONFIGURATION, INTEGER, METRICS, Dataset
+from analysis.stats import Sample
+
+SETTING = CONFIGURATION[2:]  # all of a configuration but model and variant
+CELL = ("campaign", "host", *CONFIGURATION)
+
+# The study's models, in its order; others follow by name.
+STUDY_MODELS = ("MobileNet", "InceptionV3", "ResNet50", "ResNet101", "ResNet152", "VGG16", "VGG19")
+KNOWN_VARIANTS = ("float32", "dynamic_range", "float16", "int8")
+
+# The metrics of the seed's table and charts: what to call them, and in which unit.
+STUDY_METRICS: dict[str, tuple[str, str]] = {
+    "init_time_ms": ("Initialization time", "ms"),
+    "init_inference_ms": ("Initialization time (timings line)", "ms"),
+    "first_inference_ms": ("First inference", "ms"),
+    "warmup_inference_ms": ("Warm-up inference, average", "ms"),
+    "avg_inference_ms": ("Inference, average", "ms"),
+    "memory_init_mb": ("Memory after initialization", "MB"),
+    "memory_overall_mb": ("Memory overall", "MB"),
+}
+# What speedups can be made of; a ratio of spreads is not a speedup.
+TIME_METRICS = tuple(name for name in METRICS if name.endswith("_ms") and name != "std_inference_ms")
+
+# Facts of runs that must be the same on both sides of a comparison.
+SAME_ON_BOTH_SIDES = ("weights", "runner_version", "runner_sha256", "governor")
+
+
+class Machine(NamedTuple):
+    """One host in one campaign."""
+
+    campaign: str
+    host: str
+
+
+class Setting(NamedTuple):
+    """How a model was run. None, or '' for text = not set or not known."""
+
+    runner: str
+    threads: int | None
+    delegate: str
+    batch_size: int | None
+    input_size: int | None
+
+
+class Cell(NamedTuple):
+    """One configuration on one machine."""
+
+    machine: Machine
+    model: str
+    variant: str
+    setting: Setting
+
+    def flat(self) -> tuple[Hashable, ...]:
+        """In the order of `CELL`."""
+        return (*self.machine, self.model, self.variant, *self.setting)
+
+
+def model_key(model: str) -> tuple[int, str]:
+    """Sort key: the study's models first and in its order."""
+    return (STUDY_MODELS.index(model) if model in STUDY_MODELS else len(STUDY_MODELS), model)
+
+
+def variant_key(variant: str) -> tuple[int, str]:
+    """Sort key: float32, dynamic_range, float16, int8, then by name."""
+    return (KNOWN_VARIANTS.index(variant) if variant in KNOWN_VARIANTS else len(KNOWN_VARIANTS), variant)
+
+
+def setting_key(setting: Setting) -> tuple:
+    """Sort key: by runner, threads, ...; what is not set comes first."""
+    return tuple((False, 0) if value is None else (True, value) for value in setting)
+
+
+def cell_key(cell: Cell) -> tuple:
+    """Sort key: machine, setting, model, variant."""
+    return (cell.machine, setting_key(cell.setting), model_key(cell.model), variant_key(cell.variant))
+
+
+def row_label(model: str, variant: str) -> str:
+    """The seed's name of a row: MobileNet, MobileNet_quant, and MobileNet_<variant> for what it did not have."""
+    return model + {"float32": "", "dynamic_range": "_quant"}.get(variant, f"_{variant}")
+
+
+def slug(name: str) -> str:
+    """A name as part of a file name."""
+    return re.sub(r"[^A-Za-z0-9._+-]+", "_", name).strip("._") or "unnamed"
+
+
+@dataclass(frozen=True)
+class Study:
+    """A dataset and what follows from it. Everything is computed once, when first asked for."""
+
+    dataset: Dataset
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """One row per process execution."""
+        return self.dataset.runs
+
+    @cached_property
+    def run_cells(self) -> list[Cell | None]:
+        """The cell of each run; None where the log does not say which model it was."""
+        keys = zip(*(plain(self.runs[name]) for name in CELL), strict=True)
+        return [Cell(Machine(*k[:2]), k[2], k[3], Setting(*k[4:])) if k[2] else None for k in keys]
+
+    @cached_property
+    def positions(self) -> dict[Cell, list[int]]:
+        """Where in `runs` the runs of every measured cell are."""
+        found: dict[Cell, list[int]] = defaultdict(list)
+        for position, cell in enumerate(self.run_cells):
+            if cell:
+                found[cell].append(position)
+        return dict(found)
+
+    @cached_property
+    def statuses(self) -> dict[Cell, Counter]:
+        """How many runs of each status every measured cell has."""
+        status = self.columns["status"]
+        return {cell: Counter(status[i] for i in positions) for cell, positions in self.positions.items()}
+
+    def n(self, cell: Cell, status: str) -> int:
+        """How many runs of a status a cell has."""
+        return self.statuses.get(cell, Counter())[status]
+
+    @cached_property
+    def planned(self) -> dict[Machine, set[Cell]]:
+        """What each plan asks for, of the machines that have a plan."""
+        plans = {Machine(*key): plan for key, plan in self.dataset.plans.items() if plan is not None}
+        return {machine: set(_plan_cells(machine, plan)) for machine, plan in plans.items()}
+
+    @cached_property
+    def machines(self) -> list[Machine]:
+        """Every machine that has a run, a plan or facts, or that its campaign names; sorted."""
+        found = set(zip(self.runs["campaign"], self.runs["host"], strict=True))
+        found |= {*self.dataset.hosts, *self.dataset.plans}
+        found |= {(name, host) for name in self.dataset.campaigns for host in texts(self.campaign(name).get("hosts"))}
+        return sorted(Machine(*key) for key in found)
+
+    def campaign(self, name: str) -> dict[str, Any]:
+        """campaign.json of a campaign; {} if it has none."""
+        return self.dataset.campaigns.get(name) or {}
+
+    def asked(self, campaign: str) -> dict[str, Any]:
+        """The settings in campaign.json; {} if it has none."""
+        return mapping(self.campaign(campaign).get("settings"))
+
+    def model_files(self, campaign: str) -> list[dict[str, Any]]:
+        """The models in campaign.json."""
+        entries = self.campaign(campaign).get("models")
+        return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        """Everything measured, planned or asked for, in report order.
+
+        Each model and variant that a campaign has anywhere is expected on each of its machines.
+        """
+        found: set[Cell] = set(self.statuses).union(*self.planned.values())
+        by_machine: dict[Machine, set[Cell]] = {machine: set() for machine in self.machines}
+        kinds: dict[str, tuple[set[str], set[str]]] = {}
+        for campaign in {machine.campaign for machine in self.machines}:
+            asked = self.asked(campaign)
+            kinds[campaign] = (set(texts(asked.get("models"))), set(texts(asked.get("variants"))))
+        for cell in found:
+            by_machine[cell.machine].add(cell)
+            models, variants = kinds[cell.machine.campaign]
+            models.add(cell.model)
+            variants.add(cell.variant)
+        for machine, have in by_machine.items():
+            used = self.planned.get(machine) or {cell for cell in have if self.n(cell, "ok")} or have
+            settings = {cell.setting for cell in used} or set(_all_settings(self.asked(machine.campaign)))
+            of_model: dict[str, set[Setting]] = defaultdict(set)
+            for cell in have:
+                of_model[cell.model].add(cell.setting)
+            lacking = set(product(*kinds[machine.campaign])) - {(cell.model, cell.variant) for cell in have}
+            have |= {
+                Cell(machine, model, variant, setting)
+                for model, variant in lacking
+                for setting in of_model.get(model) or settings
+            }
+        return sorted((cell for cells in by_machine.values() for cell in cells), key=cell_key)
+
+    @cached_property
+    def groups(self) -> dict[tuple[Machine, Setting], list[Cell]]:
+        """The cells by machine and setting: what is compared with each other and shares a chart."""
+        found: dict[tuple[Machine, Setting], list[Cell]] = defaultdict(list)
+        for cell in self.cells:
+            found[cell.machine, cell.setting].append(cell)
+        return dict(found)
+
+    @cached_property
+    def variants(self) -> list[str]:
+        """Every variant there is, in order."""
+        return sorted({cell.variant for cell in self.cells}, key=variant_key)
+
+    @cached_property
+    def varying(self) -> tuple[str, ...]:
+        """The parts of a setting that differ within this report; only these are worth a column or a label."""
+        columns = zip(*{cell.setting for cell in self.cells}, strict=True)
+        return tuple(name for name, values in zip(SETTING, columns, strict=False) if len(set(values)) > 1)
+
+    def setting_label(self, setting: Setting) -> str:
+        """'4 threads, batch 8': what varies in this report and is set; '' if nothing varies."""
+        values = {name: getattr(setting, name) for name in self.varying}
+        parts = [_setting_text(name, value) for name, value in values.items() if value not in (None, "")]
+        return ", ".join(parts) or ("defaults" if values else "")
+
+    @cached_property
+    def platforms(self) -> dict[Machine, str]:
+        """platform_label of each machine, else the host's name."""
+        labels = ((Machine(*key), facts.get("platform_label")) for key, facts in self.dataset.hosts.items())
+        found = {machine: label for machine, label in labels if isinstance(label, str)}
+        for campaign, host, platform in zip(*(self.runs[n] for n in ("campaign", "host", "platform")), strict=True):
+            found[Machine(campaign, host)] = platform
+        return {machine: found.get(machine) or machine.host for machine in self.machines}
+
+    @cached_property
+    def labels(self) -> dict[Machine, str]:
+        """A name for each machine that is unique in this report, and as short as that allows."""
+        labels = dict(self.platforms)
+        for longer in ("{platform} ({host})", "{platform} ({campaign}/{host})"):
+            taken = Counter(labels.values())
+            for machine, label in labels.items():
+                if taken[label] > 1:
+                    labels[machine] = longer.format(platform=self.platforms[machine], **machine._asdict())
+        return labels
+
+    def place_label(self, machine: Machine, setting: Setting) -> str:
+        """'Raspberry Pi 5, 4 threads'."""
+        return ", ".join(part for part in (self.labels[machine], self.setting_label(setting)) if part)
+
+    @cached_property
+    def stems(self) -> dict[Machine, str]:
+        """A file name for each machine."""
+        hosts = Counter(machine.host for machine in self.machines)
+        names = (m.host if hosts[m.host] == 1 else f"{m.campaign}_{m.host}" for m in self.machines)
+        return dict(zip(self.machines, _file_names(names), strict=True))
+
+    @cached_property
+    def group_stems(self) -> dict[tuple[Machine, Setting], str]:
+        """A file name for each machine and setting: the machine's where it has only one."""
+        names = (f"{self.stems[machine]} {self.setting_label(setting)}" for machine, setting in self.groups)
+        return dict(zip(self.groups, _file_names(names), strict=True))
+
+    @cached_property
+    def _ok(self) -> dict[Cell, np.ndarray]:
+        """Where in `runs` the ok runs of each cell are."""
+        status = self.columns["status"]
+        return {
+            cell: np.array([i for i in positions if status[i] == "ok"], int)
+            for cell, positions in self.positions.items()
+        }
+
+    @cached_property
+    def columns(self) -> dict[str, np.ndarray]:
+        """Columns of `runs` as numpy arrays, which are much cheaper to pick from than a DataFrame."""
+        facts = ("status", "block", "repetition", "model_sha256", *SAME_ON_BOTH_SIDES)
+        numbers = {name: self.runs[name].to_numpy(dtype=float) for name in METRICS}
+        return numbers | {name: np.array(plain(self.runs[name]), dtype=object) for name in facts}
+
+    def sample(self, cell: Cell, metric: str) -> Sample:
+        """The metric of every ok run of a cell that reports it."""
+        positions = self._ok.get(cell, np.array([], dtype=int))
+        values = self.columns[metric][positions]
+        reported = ~np.isnan(values)
+        return Sample(values[reported].tolist(), self.columns["block"][positions][reported].tolist())
+
+    def known(self, cells: Iterable[Cell], fact: str) -> list[str]:
+        """The different values of a fact over the ok runs of some cells; unknown ('') left out."""
+        return sorted({self.columns[fact][i] for cell in cells for i in self._ok.get(cell, ())} - {""})
+
+
+def _file_names(names: Iterable[str]) -> list[str]:
+    """Names as file names, made unique also for file systems that do not tell upper from lower case."""
+    taken: dict[str, None] = {}
+    for name in names:
+        base = stem = slug(name)
+        n = 1
+        while stem.lower() in map(str.lower, taken):
+            n += 1
+            stem = f"{base}-{n}"
+        taken[stem] = None
+    return list(taken)
+
+
+def plain(column: pd.Series) -> list[Any]:
+    """A column's values as plain Python: None for numbers that are not there, '' for text."""
+    if COLUMNS[str(column.name)] == INTEGER:
+        return [None if value is pd.NA else value for value in column.astype(object)]
+    return column.fillna("").tolist()
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """A JSON value that should be an object; {} if it is not."""
+    return value if isinstance(value, dict) else {}
+
+
+def texts(value: Any) -> list[str]:
+    """The texts in a JSON value that should be a list of them."""
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def _plan_cells(machine: Machine, plan: pd.DataFrame) -> Iterable[Cell]:
+    """The cells of a plan, whose values are text with '-' for empty."""
+    rows = plan.reindex(columns=list(CONFIGURATION), fill_value="-").drop_duplicates()
+    for model, variant, *setting in rows.itertuples(index=False):
+        if "-" in (model, variant):
+            continue
+        values = (_planned(name, text) for name, text in zip(SETTING, setting, strict=True))
+        yield Cell(machine, model, variant, Setting(*values))
+
+
+def _planned(name: str, text: str) -> str | int | None:
+    if COLUMNS[name] == INTEGER:
+        return int(text) if text.isascii() and text.isdigit() else None
+    return "" if text == "-" else text
+
+
+def _all_settings(asked: Mapping[str, Any]) -> Iterable[Setting]:
+    """All combinations of the campaign's settings, for machines of which nothing else is known."""
+
+    def integers(name: str) -> list[int | None]:
+        values = asked.get(name)
+        return [v for v in values if isinstance(v, int)] or [None] if isinstance(values, list) else [None]
+
+    return (
+        Setting(*values)
+        for values in product(
+            texts(asked.get("runners")) or [""],
+            integers("threads"),
+            texts(asked.get("delegates")) or [""],
+            integers("batch_sizes"),
+            integers("input_sizes"),
+        )
+    )
+
+
+def _setting_text(name: str, value: str | int) -> str:
+    return {
+        "runner": str(value),
+        "threads": "1 thread" if value == 1 else f"{value} threads",
+        "delegate": f"delegate {value}",
+        "batch_size": f"batch {value}",
+        "input_size": f"input {value}",
+    }[name]
+
+
+def metric_label(metric: str) -> tuple[str, str]:
+    """What to call a metric, and its unit."""
+    unit = metric.rpartition("_")[2]
+    name = metric.removesuffix(f"_{unit}").replace("_", " ").capitalize()
+    return STUDY_METRICS.get(metric, (name, unit.replace("mb", "MB")))

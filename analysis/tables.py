@@ -1,0 +1,324 @@
+"""The tables of a report, as DataFrames and as LaTeX. Pure: nothing here reads, writes or prints."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis import stats
+from analysis.campaign import COLUMNS, INTEGER, METRICS
+from analysis.study import (
+    CELL,
+    SAME_ON_BOTH_SIDES,
+    SETTING,
+    STUDY_METRICS,
+    Cell,
+    Machine,
+    Setting,
+    Study,
+    model_key,
+    row_label,
+    setting_key,
+    variant_key,
+)
+
+GEOMEAN = "geomean"  # stands for a model in the rows that average over models
+
+
+# --- numbers as people read them --------------------------------------------------------------------------------------
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Significant digits without an exponent: 0.0123, 1.23, 12.3, 1234; '' = none."""
+    if value is None or pd.isna(value):
+        return ""
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    rounded = float(f"{value:.{digits}g}")
+    magnitude = math.floor(math.log10(abs(rounded))) if rounded else 0
+    return f"{value:.{max(0, digits - 1 - magnitude)}f}"
+
+
+def interval(low: float, high: float) -> str:
+    """'1.80 to 2.00'; '' = none."""
+    return "" if pd.isna(low) or pd.isna(high) else f"{number(low)} to {number(high)}"
+
+
+def count(n: int, noun: str) -> str:
+    """'1 run', '2 runs'."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+# --- tables/*.csv -----------------------------------------------------------------------------------------------------
+
+
+def runs(study: Study) -> pd.DataFrame:
+    """tables/runs.csv: one row per process execution. The iterations' times are in data/runs.parquet only."""
+    return study.runs.drop(columns="iteration_wall_us")
+
+
+def summary(study: Study) -> pd.DataFrame:
+    """tables/summary.csv: one row per host, configuration and metric, in the metric's unit.
+
+    `n_ok` counts the ok runs that report the metric: those that the mean and all that follows are taken over.
+    """
+    number_of = {cell: i for i, cell in enumerate(study.cells)}
+    run_cells = np.array([number_of.get(cell, -1) for cell in study.run_cells])
+    ok = study.runs["status"].eq("ok").to_numpy()
+    long = study.runs.loc[ok, list(METRICS)].set_index(run_cells[ok]).stack().rename_axis(["cell", "metric"])
+    grouped = long.groupby(level=["cell", "metric"]).agg(["count", "mean", "std", "median", "min", "max"])
+    grid = pd.MultiIndex.from_product([range(len(study.cells)), METRICS], names=["cell", "metric"])
+    table = grouped.reindex(grid).reset_index()
+    cells = [study.cells[i] for i in table["cell"]]
+    low, high = stats.mean_interval(table["mean"], table["std"], table["count"])
+    return _cell_columns(study, cells).assign(
+        metric=table["metric"],
+        n_ok=table["count"].fillna(0).astype(int),
+        n_invalid=[study.n(cell, "invalid") for cell in cells],
+        n_failed=[study.n(cell, "failed") for cell in cells],
+        mean=table["mean"],
+        sd=table["std"],
+        ci_low=low,
+        ci_high=high,
+        median=table["median"],
+        min=table["min"],
+        max=table["max"],
+    )
+
+
+def _cell_columns(study: Study, cells: Sequence[Cell]) -> pd.DataFrame:
+    """The columns that name a cell, with `platform` third."""
+    frame = pd.DataFrame([cell.flat() for cell in cells], columns=list(CELL))
+    frame.insert(2, "platform", [study.platforms[cell.machine] for cell in cells])
+    return frame.astype({name: COLUMNS[name] for name in frame.columns})
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A candidate against the baseline: one model, or with model 'geomean' all models of a host and setting.
+
+    Attributes:
+        cell: the candidate.
+        result: what was computed; None if there is nothing to divide.
+        verdict: NOT_COMPARABLE or MISSING; '' = to be judged by the result.
+        reason: why not comparable or missing, or which models a geometric mean leaves out.
+        method: how the interval was made; '' = there is none.
+    """
+
+    cell: Cell
+    result: stats.Speedup | stats.GeometricMean | None = None
+    verdict: str = ""
+    reason: str = ""
+    method: str = ""
+
+
+def compare(study: Study, metric: str, baseline: str) -> list[Comparison]:
+    """Every host, setting, model and candidate variant there is; after each variant's models their geometric mean."""
+    variants: dict[str, set[str]] = defaultdict(set)
+    for cell in study.cells:
+        variants[cell.machine.campaign].add(cell.variant)
+    found = []
+    for (machine, setting), cells in study.groups.items():
+        models = list(dict.fromkeys(cell.model for cell in cells))
+        for variant in sorted(variants[machine.campaign] - {baseline}, key=variant_key):
+            rows = [
+                _compare(study, metric, Cell(machine, model, baseline, setting), Cell(machine, model, variant, setting))
+                for model in models
+            ]
+            found += [*rows, _geomean(rows)]
+    return found
+
+
+def _compare(study: Study, metric: str, baseline: Cell, candidate: Cell) -> Comparison:
+    absent = [why for cell in (baseline, candidate) if (why := _why_missing(study, cell, metric))]
+    if absent:
+        return Comparison(candidate, None, stats.MISSING, "; ".join(absent))
+    facts = {name: study.known([baseline, candidate], name) for name in SAME_ON_BOTH_SIDES}
+    facts |= {f"model file of {cell.variant}": study.known([cell], "model_sha256") for cell in (baseline, candidate)}
+    differing = [f"{name} differs: {', '.join(values)}" for name, values in facts.items() if len(values) > 1]
+    if differing:
+        return Comparison(candidate, None, stats.NOT_COMPARABLE, "; ".join(differing))
+    try:
+        result = stats.speedup(study.sample(baseline, metric), study.sample(candidate, metric))
+    except ValueError as exc:
+        return Comparison(candidate, None, stats.NOT_COMPARABLE, str(exc))
+    if math.isnan(result.ci_low):
+        sides = f"{baseline.variant} n = {result.n_baseline}, {candidate.variant} n = {result.n_candidate}"
+        return Comparison(candidate, result, stats.NOT_COMPARABLE, f"{sides}; an interval needs 2 repetitions of each")
+    return Comparison(candidate, result, method=_method(result))
+
+
+def _method(result: stats.Speedup) -> str:
+    if not result.n_pairs:
+        return "Fieller, independent"
+    if result.n_pairs == result.n_baseline == result.n_candidate:
+        return "Fieller, paired by block"
+    return f"Fieller, {result.n_pairs} blocks paired"
+
+
+def _why_missing(study: Study, cell: Cell, metric: str) -> str:
+    """Why a cell has no number; '' if it has one."""
+    if study.sample(cell, metric).values:
+        return ""
+    if study.n(cell, "ok"):
+        return f"{cell.variant}: {metric} is not reported"
+    if cell in study.statuses:
+        positions = study.positions[cell]
+        first = study.runs.iloc[positions[0]]
+        more = f" (first of {len(positions)} runs)" if len(positions) > 1 else ""
+        return f"{cell.variant} {first['status']}: {first['reason']}{more}"
+    plan = study.planned.get(cell.machine)
+    return f"{cell.variant}: no run" + ("" if plan is None or cell in plan else ", not in this host's plan")
+
+
+def _geomean(rows: Sequence[Comparison]) -> Comparison:
+    """Geometric mean over the models that have both sides and an interval."""
+    cell = rows[0].cell._replace(model=GEOMEAN)
+    used = [row.result for row in rows if not row.verdict]
+    left_out = ", ".join(row.cell.model for row in rows if row.verdict)
+    reason = f"without {left_out}" if left_out else ""
+    if not used:
+        missing = all(row.verdict == stats.MISSING for row in rows)
+        return Comparison(cell, None, stats.MISSING if missing else stats.NOT_COMPARABLE, reason)
+    of_all = "" if len(used) == len(rows) else f"{len(used)} of "
+    method = f"geometric mean of {of_all}{count(len(rows), 'model')}"
+    return Comparison(cell, stats.geometric_mean(used), reason=reason, method=method)
+
+
+_COMPARISON = ("campaign", "host", "platform", "model", "variant", "baseline_variant", *SETTING)
+
+
+def speedups(study: Study, metric: str, baseline: str) -> pd.DataFrame:
+    """tables/speedup.csv: one row per host, model and candidate, and a geometric mean per host and variant.
+
+    p_holm is corrected over all comparisons of one host, geometric means included: the question is asked of each
+    machine, and what is found on one must not depend on which others share the report.
+    """
+    found = compare(study, metric, baseline)
+    table = _comparison_table(study, found, metric, baseline)
+    table["p_holm"] = table.groupby(["campaign", "host"], sort=False)["p_value"].transform(stats.holm)
+    judged = zip(found, table["ci_low"], table["ci_high"], table["p_holm"], strict=True)
+    table["verdict"] = [c.verdict or stats.verdict(low, high, p) for c, low, high, p in judged]
+    table = table.rename(columns={"baseline": "baseline_ms", "candidate": "candidate_ms", "ratio": "speedup"})
+    numbers = ("baseline_ms", "candidate_ms", "speedup", "ci_low", "ci_high", "p_value", "verdict")
+    return table[[*_COMPARISON, *numbers, "p_holm", "n_baseline", "n_candidate", "method", "reason", "metric"]]
+
+
+def effects(study: Study, baseline: str) -> pd.DataFrame:
+    """tables/effects.csv: baseline / candidate for each of the seed's metrics; uncorrected and without a verdict."""
+    tables = [_comparison_table(study, compare(study, m, baseline), m, baseline) for m in STUDY_METRICS]
+    numbers = ("baseline", "candidate", "ratio", "ci_low", "ci_high", "n_baseline", "n_candidate", "method", "reason")
+    return pd.concat(tables, ignore_index=True)[[*_COMPARISON, "metric", *numbers]]
+
+
+def _comparison_table(study: Study, found: Sequence[Comparison], metric: str, baseline: str) -> pd.DataFrame:
+    def part(name: str, dtype: str) -> pd.Series:
+        return pd.Series([getattr(c.result, name, None) for c in found], dtype=dtype)
+
+    table = _cell_columns(study, [c.cell for c in found]).assign(baseline_variant=baseline, metric=metric)
+    for name in ("baseline", "candidate", "speedup", "ci_low", "ci_high", "p_value"):
+        table[name] = part(name, "float64")
+    for name in ("n_baseline", "n_candidate"):
+        table[name] = part(name, INTEGER)
+    for name in ("method", "reason"):
+        table[name] = pd.Series([getattr(c, name) for c in found], dtype="str")
+    return table.rename(columns={"speedup": "ratio"})
+
+
+def places(table: pd.DataFrame) -> list[tuple[Machine, Setting]]:
+    """Machine and setting of each row of a table that has their columns."""
+    columns = [[None if pd.isna(value) else value for value in table[name]] for name in SETTING]
+    settings = (Setting(*values) for values in zip(*columns, strict=True))
+    machines = (Machine(*pair) for pair in zip(table["campaign"], table["host"], strict=True))
+    return list(zip(machines, settings, strict=True))
+
+
+def by_place(table: pd.DataFrame) -> dict[tuple[Machine, Setting], pd.DataFrame]:
+    """A table cut by machine and setting, in its own order."""
+    of_rows = places(table)
+    if not of_rows:
+        return {}
+    index = {place: i for i, place in enumerate(dict.fromkeys(of_rows))}
+    parts = table.groupby([index[place] for place in of_rows], sort=False)
+    return {place: part for place, (_, part) in zip(index, parts, strict=True)}
+
+
+def final_result(study: Study, machine: Machine) -> pd.DataFrame:
+    """tables/final_result_<host>.csv, the first seed's table: MobileNet, MobileNet_quant, ...; mean and sd (n-1)."""
+    cells = [cell for cell in study.cells if cell.machine == machine]
+    cells.sort(key=lambda c: (model_key(c.model), variant_key(c.variant), setting_key(c.setting)))
+    rows = {}
+    for cell in cells:
+        setting = study.setting_label(cell.setting)
+        label = row_label(cell.model, cell.variant) + (f" [{setting}]" if setting else "")
+        rows[label] = row = {}
+        for metric in STUDY_METRICS:
+            values = study.sample(cell, metric).values
+            row[metric] = np.mean(values) if values else math.nan
+            row[f"{metric}_sd"] = np.std(values, ddof=1) if len(values) > 1 else math.nan
+    columns = [name for metric in STUDY_METRICS for name in (metric, f"{metric}_sd")]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns, dtype=float).rename_axis("model")
+
+
+MACHINE_FACTS = (
+    "arch", "board_model", "cpu_model", "cpu_vendor", "microarchitecture", "sockets", "cores", "cpus",
+    "threads_per_core", "cpu_mhz", "cpu_min_mhz", "cpu_max_mhz", "bogomips", "l1d_kb", "l1i_kb", "l2_kb", "l3_kb",
+    "cpu_features", "memory_total_mb", "swap_total_mb", "os", "kernel", "governor", "turbo", "virtualization",
+    "microcode", "python", "glibc", "sensors", "collected_utc",
+)  # fmt: skip
+
+
+def machines(study: Study) -> pd.DataFrame:
+    """tables/machines.csv: host.json of every machine; empty = unknown."""
+    rows = []
+    for machine in study.machines:
+        facts = study.dataset.hosts.get(machine, {})
+        cells = [" ".join(map(str, v)) if isinstance(v, list) else v for v in map(facts.get, MACHINE_FACTS)]
+        rows.append([*machine, study.platforms[machine], *cells])
+    return pd.DataFrame(rows, columns=["campaign", "host", "platform", *MACHINE_FACTS], dtype=object)
+
+
+def trust(study: Study, metric: str) -> pd.DataFrame:
+    """tables/trust.csv: per machine, how many runs are usable and in which state they were made.
+
+    `*_missing` counts configurations without an ok run; `cv_percent_*` is sd/mean of the metric between repetitions;
+    the machine's state is over its ok runs: steal and other load in percent of the machine, load1 before each run.
+    """
+    cells, runs_of = defaultdict(list), study.runs.groupby(["campaign", "host"], sort=False).groups
+    for cell in study.cells:
+        cells[cell.machine].append(cell)
+    rows = []
+    for machine in study.machines:
+        mine = study.runs.loc[runs_of.get(tuple(machine), [])]
+        ok = mine[mine["status"] == "ok"]
+        samples = [np.array(study.sample(cell, metric).values) for cell in cells[machine]]
+        n = [study.n(cell, "ok") for cell in cells[machine]]
+        cv = [100 * s.std(ddof=1) / s.mean() for s in samples if len(s) > 1 and s.mean() > 0]
+        throttled = ok["throttled_after"][ok["throttled_after"] != ""]
+        rows.append(
+            {
+                **machine._asdict(),
+                "platform": study.platforms[machine],
+                "configurations": len(cells[machine]),
+                "configurations_missing": n.count(0),
+                "repetitions_min": min((k for k in n if k), default=0),
+                "repetitions_max": max(n, default=0),
+                **{status: int((mine["status"] == status).sum()) for status in ("ok", "invalid", "failed")},
+                "cv_percent_median": np.median(cv) if cv else math.nan,
+                "cv_percent_max": max(cv, default=math.nan),
+                "steal_percent_max": ok["steal_percent"].max(),
+                "other_cpu_percent_median": ok["other_cpu_percent"].median(),
+                "other_cpu_percent_max": ok["other_cpu_percent"].max(),
+                "load1_before_max": ok["load1_before"].max(),
+                "temperature_max_c": ok["temperature_after_c"].max(),
+                "throttled_runs": int((throttled != "0x0").sum()) if len(throttled) else None,
+                "without_state": int((ok["start_utc"] == "").sum()),
+                **{name: " ".join(sorted(set(ok[name]) - {""})) for name in ("governor", "weights", "runner_version")},
+            }
+        )
+    return pd.DataFrame(rows).astype({"throttled_runs": INTEGER})

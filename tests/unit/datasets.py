@@ -1,0 +1,115 @@
+"""Datasets made by hand: what `analysis.campaign.read` would have found, without logs."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from analysis.campaign import COLUMNS, INTEGER, NUMBER, Dataset
+
+# Milliseconds per inference, float32 and dynamic_range: roughly what a laptop measures.
+STUDY_MS = {
+    "MobileNet": (5.35, 8.48),
+    "InceptionV3": (49.5, 14.8),
+    "ResNet50": (35.5, 12.2),
+    "ResNet101": (68.0, 21.9),
+    "ResNet152": (99.8, 31.5),
+    "VGG16": (139.0, 38.0),
+    "VGG19": (174.0, 47.1),
+}
+
+
+def run(**facts: Any) -> dict[str, Any]:
+    """One row of `Dataset.runs`: an ok run of MobileNet, but for what is said."""
+    base = {
+        "campaign": "demo",
+        "host": "pi",
+        "model": "MobileNet",
+        "variant": "float32",
+        "runner": "litert",
+        "threads": 1,
+        "delegate": "default",
+        "repetition": 1,
+        "status": "ok",
+        "avg_inference_ms": 5.0,
+        "start_utc": "2026-11-20T13:30:00Z",
+        "weights": "imagenet",
+        "runner_version": "2.3.0",
+    } | facts
+    base.setdefault("platform", base["host"])
+    base.setdefault("log", "{host}/runs/{model}.{variant}.{runner}.t{threads}_r{repetition}.log".format(**base))
+    return base
+
+
+def runs_frame(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """Rows as `Dataset.runs`, with the columns and types of `COLUMNS`."""
+    rows = list(rows)
+    columns = {}
+    for name, dtype in COLUMNS.items():
+        values = [row.get(name) for row in rows]
+        if dtype in (INTEGER, NUMBER):
+            columns[name] = pd.Series(values, dtype="Float64").astype(dtype)
+        elif dtype == "str":
+            columns[name] = pd.Series(["" if value is None else value for value in values], dtype="str")
+        else:
+            columns[name] = pd.Series(values, dtype="object")
+    return pd.DataFrame(columns)
+
+
+def dataset(rows: Iterable[dict[str, Any]], **parts: Any) -> Dataset:
+    """A dataset of these runs; campaigns, hosts, plans and problems may be given."""
+    runs = runs_frame(rows)
+    machines = list(dict.fromkeys(zip(runs["campaign"], runs["host"], strict=True)))
+    return Dataset(
+        runs=runs,
+        campaigns=parts.get("campaigns", {}),
+        hosts={machine: {} for machine in machines} | parts.get("hosts", {}),
+        plans=parts.get("plans", {}),
+        problems=parts.get("problems", []),
+    )
+
+
+def study_rows(
+    hosts: dict[str, float], repetitions: int, *, models: Iterable[str] = tuple(STUDY_MS), seed: int = 1, **facts: Any
+) -> list[dict[str, Any]]:
+    """The study: models x two variants x repetitions in blocks, on hosts that are so many times as slow as a laptop."""
+    noise = random.Random(seed)
+    rows = []
+    for host, slowness in hosts.items():
+        for block in range(1, repetitions + 1):
+            drift = 1 + 0.01 * block / repetitions
+            for model in models:
+                for variant, base in zip(("float32", "dynamic_range"), STUDY_MS[model], strict=True):
+                    avg = base * slowness * drift * noise.gauss(1, 0.012)
+                    size = 4.0 if variant == "float32" else 1.0
+                    rows.append(
+                        run(
+                            host=host,
+                            model=model,
+                            variant=variant,
+                            repetition=block,
+                            block=block,
+                            init_time_ms=3 * size * slowness * noise.gauss(1, 0.05),
+                            init_inference_ms=3 * size * slowness * noise.gauss(1, 0.05),
+                            first_inference_ms=avg * 1.2,
+                            warmup_inference_ms=avg * 1.05,
+                            avg_inference_ms=avg,
+                            std_inference_ms=avg * 0.03,
+                            min_inference_ms=avg * 0.97,
+                            max_inference_ms=avg * 1.2,
+                            iterations=50,
+                            memory_init_mb=2 + base * size / 10 + noise.random(),
+                            memory_overall_mb=5 + base * size / 9 + noise.random(),
+                            duration_s=2.0,
+                            exit_code=0,
+                            cpu_per_wall=0.99,
+                            steal_percent=0.0,
+                            other_cpu_percent=abs(noise.gauss(0, 0.5)),
+                            load1_before=0.1,
+                            **facts,
+                        )
+                    )
+    return rows

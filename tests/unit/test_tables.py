@@ -1,0 +1,254 @@
+"""The tables of a report: their columns, their numbers, and that nothing is dropped."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis import grids, tables
+from analysis.grids import Grid
+from analysis.study import SETTING, Study
+from tests.unit.datasets import dataset, run, study_rows
+
+AVG = "avg_inference_ms"
+PLAN_COLUMNS = ("run", "block", "repetition", "model", "variant", *SETTING)
+
+
+def runs(times: dict[str, list[float]], **facts):
+    """Repetitions in blocks, by variant."""
+    return [
+        run(variant=variant, repetition=i, block=i, avg_inference_ms=ms, **facts)
+        for variant, values in times.items()
+        for i, ms in enumerate(values, start=1)
+    ]
+
+
+PAIR = {"float32": [10.0, 10.2, 9.9], "dynamic_range": [5.0, 5.2, 4.9]}
+
+
+def plan(*cells: tuple[str, str]) -> pd.DataFrame:
+    rows = [
+        [f"{i}", "1", "1", model, variant, "litert", "1", "default", "-", "-"]
+        for i, (model, variant) in enumerate(cells)
+    ]
+    return pd.DataFrame(rows, columns=PLAN_COLUMNS, dtype="str")
+
+
+def speedups(data, baseline="float32", metric=AVG):
+    table = tables.speedups(Study(data), metric, baseline)
+    return table.set_index(["host", "model", "variant"])
+
+
+RUNS = """campaign host platform arch model variant runner threads delegate batch_size input_size repetition status
+reason init_time_ms init_inference_ms first_inference_ms warmup_inference_ms avg_inference_ms std_inference_ms
+min_inference_ms max_inference_ms median_inference_ms p95_inference_ms iterations memory_init_mb
+memory_overall_mb log"""
+SUMMARY = """campaign host platform model variant runner threads delegate batch_size input_size metric n_ok n_invalid
+n_failed mean sd ci_low ci_high median min max"""
+SPEEDUP = """campaign host platform model variant baseline_variant runner threads delegate batch_size input_size
+baseline_ms candidate_ms speedup ci_low ci_high p_value verdict"""
+
+
+def test_columns_begin_with_those_of_the_design():
+    study = Study(dataset(runs(PAIR)))
+    made = (tables.runs(study), tables.summary(study), tables.speedups(study, AVG, "float32"))
+    for table, columns in zip(made, (RUNS, SUMMARY, SPEEDUP), strict=True):
+        assert list(table)[: len(columns.split())] == columns.split()
+
+
+def test_summary_counts_ok_runs_and_leaves_the_others_out_of_means():
+    rows = runs({"float32": [10.0, 12.0, 14.0]})
+    rows += [
+        run(status="invalid", reason="throttled", avg_inference_ms=99.0),
+        run(status="failed", avg_inference_ms=None),
+    ]
+    table = tables.summary(Study(dataset(rows))).set_index("metric")
+    row = table.loc[AVG]
+    assert (row["n_ok"], row["n_invalid"], row["n_failed"]) == (3, 1, 1)
+    assert (row["mean"], row["sd"], row["median"], row["min"], row["max"]) == (12, 2, 12, 10, 14)
+    assert row["ci_high"] - row["mean"] == pytest.approx(4.302653 * 2 / math.sqrt(3))
+    assert table.loc["init_time_ms", "n_ok"] == 0  # the runs do not report it
+    assert math.isnan(table.loc["init_time_ms", "mean"])
+
+
+def test_speedup_agrees_with_the_means_of_the_summary():
+    study = Study(dataset(study_rows({"pi": 3.0}, 4)))
+    means = tables.summary(study).query(f"metric == '{AVG}'").set_index(["model", "variant"])["mean"]
+    for row in tables.speedups(study, AVG, "float32").query("model != 'geomean'").itertuples():
+        assert row.baseline_ms == pytest.approx(means[row.model, "float32"])
+        assert row.speedup == pytest.approx(means[row.model, "float32"] / means[row.model, row.variant])
+        assert row.method == "Fieller, paired by block"
+
+
+def test_models_are_in_the_studys_order_and_end_in_their_geometric_mean():
+    rows = [r for model in ("zebra", "VGG16", "alpha", "MobileNet") for r in runs(PAIR, model=model)]
+    table = tables.speedups(Study(dataset(rows)), AVG, "float32")
+    assert list(table["model"]) == ["MobileNet", "VGG16", "alpha", "zebra", "geomean"]
+    assert table["method"].iloc[-1] == "geometric mean of 4 models"
+    assert table["speedup"].iloc[-1] == pytest.approx(table["speedup"].iloc[0])
+
+
+def test_p_values_are_corrected_over_one_host_and_no_more():
+    one, two = study_rows({"a": 1.0}, 3), study_rows({"a": 1.0, "b": 2.0}, 3)
+    alone, together = speedups(dataset(one)), speedups(dataset(two))
+    np.testing.assert_allclose(alone.loc["a"]["p_holm"], together.loc["a"]["p_holm"])
+    assert (alone["p_holm"] >= alone["p_value"]).all()
+    assert alone["p_holm"].min() == pytest.approx(8 * alone["p_value"].min())  # 7 models and their mean
+
+
+FAILED = {"status": "failed", "reason": "killed", "avg_inference_ms": None}
+
+
+@pytest.mark.parametrize(
+    ("rows", "verdict", "reason"),
+    [
+        pytest.param(runs({"float32": [1, 2]}) + [run(variant="int8", **FAILED)] * 2, "missing",
+                     "int8 failed: killed (first of 2 runs)", id="candidate failed"),
+        pytest.param(runs({"int8": [1, 2]}), "missing", "float32: no run", id="no baseline"),
+        pytest.param(runs({"float32": [1, 2], "int8": [math.nan] * 2}), "missing",
+                     "int8: avg_inference_ms is not reported", id="metric not reported"),
+        pytest.param(runs({"float32": [1, 2], "int8": [1]}), "not comparable",
+                     "float32 n = 2, int8 n = 1; an interval needs 2 repetitions of each", id="one repetition"),
+        pytest.param(runs({"float32": [1, 2]}) + runs({"int8": [1, 2]}, runner_version="9"), "not comparable",
+                     "runner_version differs: 2.3.0, 9", id="runners differ"),
+        pytest.param(runs({"float32": [1, 2]}) + runs({"int8": [1, 2]}, weights="random"), "not comparable",
+                     "weights differs: imagenet, random", id="weights differ"),
+        pytest.param(runs({"float32": [1, 2]}) + [r for s in "ab" for r in runs({"int8": [1]}, model_sha256=s)],
+                     "not comparable", "model file of int8 differs: a, b", id="two files of one name"),
+        pytest.param(runs({"float32": [1, 2], "int8": [0, 0]}), "not comparable",
+                     "a mean is not positive: baseline 1.5, candidate 0", id="zero times"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_compared_says_why(rows, verdict, reason):
+    row = speedups(dataset(rows)).loc["pi", "MobileNet", "int8"]
+    assert (row["verdict"], row["reason"]) == (verdict, reason)
+    assert math.isnan(row["ci_low"])
+
+
+def test_unknown_facts_do_not_forbid_a_comparison():
+    rows = runs({"float32": [1.0, 1.1]}, weights="") + runs({"int8": [2.0, 2.1]})
+    assert speedups(dataset(rows)).loc["pi", "MobileNet", "int8"]["verdict"] == "slower"
+
+
+def test_configurations_that_are_only_planned_are_missing():
+    data = dataset(
+        runs(PAIR), plans={("demo", "pi"): plan(("MobileNet", "float32"), ("VGG19", "float32"), ("VGG19", "int8"))}
+    )
+    table = speedups(data)
+    assert table.loc["pi", "VGG19", "int8"]["reason"] == "float32: no run; int8: no run"
+    assert table.loc["pi", "MobileNet", "int8"]["reason"] == "int8: no run, not in this host's plan"
+    assert table.loc["pi", "geomean", "dynamic_range"]["reason"] == "without VGG19"
+    assert tables.final_result(Study(data), Study(data).machines[0]).loc["VGG19_int8"].isna().all()
+
+
+def test_hosts_and_models_that_only_the_campaign_names_are_missing():
+    settings = {"models": ["MobileNet", "VGG19"], "variants": ["float32", "dynamic_range"], "threads": [1]}
+    data = dataset(runs(PAIR), campaigns={"demo": {"hosts": ["pi", "ghost"], "settings": settings}})
+    table = speedups(data)
+    assert set(table.loc["ghost"]["verdict"]) == {"missing"}
+    assert table.loc["pi", "VGG19", "dynamic_range"]["verdict"] == "missing"
+    assert table.loc["pi", "MobileNet", "dynamic_range"]["verdict"] == "faster"
+
+
+@pytest.mark.parametrize(
+    "content", [{"settings": [1], "models": 3, "hosts": "x", "git": [], "runners": 1, "seed": {}}, {"settings": None}]
+)
+def test_campaign_json_of_any_shape_is_survived(content):
+    study = Study(
+        dataset(runs(PAIR), campaigns={"demo": content}, hosts={("demo", "pi"): {"platform_label": 3, "turbo": 7}})
+    )
+    assert len(tables.speedups(study, AVG, "float32")) == 2
+    for grid in (grids.settings, grids.model_files, grids.runners):
+        grid(study, "demo")
+    assert grids.machines(study).rows[0][0] == "pi"
+
+
+def test_what_does_not_vary_is_no_label():
+    study = Study(dataset(runs(PAIR)))
+    assert study.setting_label(study.cells[0].setting) == ""
+    assert study.place_label(study.cells[0].machine, study.cells[0].setting) == "pi"
+
+
+def test_threads_are_compared_each_with_their_own_baseline_and_named_only_where_they_vary():
+    rows = runs(PAIR) + runs({v: [t / 2 for t in times] for v, times in PAIR.items()}, threads=4)
+    study = Study(dataset(rows))
+    table = tables.speedups(study, AVG, "float32")
+    assert list(table["threads"]) == [1, 1, 4, 4]
+    assert list(table["baseline_ms"].dropna()) == pytest.approx([10.033, 5.017], abs=1e-3)
+    assert [study.setting_label(setting) for _, setting in study.groups] == ["1 thread", "4 threads"]
+    assert list(study.group_stems.values()) == ["pi_1_thread", "pi_4_threads"]
+    result = tables.final_result(study, study.machines[0])
+    assert "MobileNet_quant [4 threads]" in result.index
+    assert (
+        Study(dataset(runs(PAIR))).setting_label(
+            study.settings[0] if hasattr(study, "settings") else study.cells[0].setting
+        )
+        == ""
+    )
+
+
+def test_final_result_is_the_seeds_table():
+    rows = [r for model in ("VGG16", "MobileNet") for r in runs(PAIR | {"int8": [3.0, 3.0]}, model=model)]
+    study = Study(dataset(rows))
+    table = tables.final_result(study, study.machines[0])
+    assert list(table.index) == [
+        "MobileNet", "MobileNet_quant", "MobileNet_int8", "VGG16", "VGG16_quant", "VGG16_int8",
+    ]  # fmt: skip
+    assert list(table)[8:10] == [AVG, f"{AVG}_sd"]
+    assert len(list(table)) == 14
+    assert table.loc["MobileNet", AVG] == pytest.approx(np.mean(PAIR["float32"]))
+    assert table.loc["MobileNet", f"{AVG}_sd"] == pytest.approx(np.std(PAIR["float32"], ddof=1))
+
+
+def test_machines_of_one_platform_are_told_apart():
+    rows = [
+        run(campaign=c, host=h, platform="Raspberry Pi 5") for c, h in (("a", "pi-0"), ("a", "pi-1"), ("b", "pi-1"))
+    ]
+    rows.append(run(campaign="a", host="xeon", platform="Skylake"))
+    study = Study(dataset(rows))
+    assert list(study.labels.values()) == [
+        "Raspberry Pi 5 (pi-0)", "Raspberry Pi 5 (a/pi-1)", "Skylake", "Raspberry Pi 5 (b/pi-1)",
+    ]  # fmt: skip
+    assert list(study.stems.values()) == ["pi-0", "a_pi-1", "xeon", "b_pi-1"]
+
+
+def test_file_names_are_safe_and_unique():
+    study = Study(dataset([run(host=host) for host in ("../etc", "PI", "pi", "a b", "a_b")]))
+    stems = list(study.stems.values())
+    assert len({stem.lower() for stem in stems}) == 5
+    assert all(stem == stem.strip(".") and "/" not in stem and " " not in stem for stem in stems)
+
+
+def test_trust_tells_the_state_of_the_machine():
+    rows = runs(PAIR, steal_percent=0.5, throttled_after="0x0", governor="ondemand")
+    rows[0]["throttled_after"] = "0x50005"
+    row = tables.trust(Study(dataset(rows)), AVG).iloc[0]
+    assert (row["steal_percent_max"], row["throttled_runs"], row["governor"]) == (0.5, 1, "ondemand")
+    assert pd.isna(tables.trust(Study(dataset(runs(PAIR))), AVG)["throttled_runs"].iloc[0])  # unknown, not none
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1234.5, "1234"), (123.45, "123"), (12.345, "12.3"), (1.2345, "1.23"), (0.012345, "0.0123"), (0.9996, "1.00"),
+        (0, "0.00"), (-2.5, "-2.50"), (math.nan, ""), (None, ""), (pd.NA, ""), (math.inf, "∞"),
+    ],
+)  # fmt: skip
+def test_numbers_as_people_read_them(value, text):
+    assert tables.number(value) == text
+
+
+def test_latex_is_escaped_booktabs():
+    text = grids.latex(Grid.of(["Model", "#Mean (%)"], [["a_b & \\c{$}#^~", "1 ± 2"]]))
+    assert r"\begin{tabular}{lr}" in text
+    assert r"Model & Mean (\%) \\" in text
+    assert r"a\_b \& \textbackslash{}c\{\$\}\#\textasciicircum{}\textasciitilde{} & 1 $\pm$ 2 \\" in text
+    assert "longtable" in grids.latex(Grid.of(["x"], [["y"]] * 60))
+
+
+def test_markdown_cells_stay_in_their_cells():
+    text = grids.markdown(Grid.of(["a|b", "#n"], [["x|y\nz <script> *", "1"]]))
+    assert text == "| a\\|b | n |\n| --- | ---: |\n| x\\|y z \\<script\\> \\* | 1 |"
