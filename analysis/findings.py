@@ -53,9 +53,9 @@ def overall(speedups: pd.DataFrame) -> str:
 
 def findings(study: Study, speedups: pd.DataFrame, effects: pd.DataFrame) -> list[Finding]:
     """What was found on each machine; each number with its 95 % interval."""
-    all_effects = by_place(effects)
+    all_effects = by_place(study, effects)
     found = []
-    for (machine, setting), rows in by_place(speedups).items():
+    for (machine, setting), rows in by_place(study, speedups).items():
         sentences = []
         for variant, mine in rows.groupby("variant", sort=False):
             side_effects = all_effects[machine, setting]

@@ -52,7 +52,7 @@ def at_a_glance(study: Study, table: pd.DataFrame) -> Grid:
     """Speedups alone: a row per machine, setting and candidate, a column per model."""
     models = sorted({model for model in table["model"] if model != GEOMEAN}, key=model_key)
     rows: dict[tuple, dict[str, str]] = defaultdict(dict)
-    for place, row in zip(places(table), table.itertuples(), strict=True):
+    for place, row in zip(places(study, table), table.itertuples(), strict=True):
         sign = "≈ " if row.verdict == stats.NOT_DISTINGUISHABLE else ""
         compared = row.verdict not in (stats.MISSING, stats.NOT_COMPARABLE)
         rows[*place, row.variant][row.model] = f"{sign}{number(row.speedup)}" if compared else row.verdict
@@ -78,7 +78,7 @@ def speedups(study: Study, table: pd.DataFrame, named: bool = True) -> Grid:
     head += ["Model", "Candidate", "#Baseline (ms)", "#Candidate (ms)"]
     head += ["#Speedup", "#95 % interval", "#p (Holm)", "Verdict", "#n", "Remark"]
     rows = []
-    for (machine, setting), row in zip(places(table), table.itertuples(), strict=True):
+    for (machine, setting), row in zip(places(study, table), table.itertuples(), strict=True):
         rows.append(
             [
                 *(_place(study, machine, setting) if named else []),
@@ -121,7 +121,7 @@ def p_value(p: float) -> str:
 def effects(study: Study, table: pd.DataFrame) -> Grid:
     """`tables.effects`, geometric means only: what the candidate changes beside the speed."""
     rows = []
-    for place, means in by_place(table[(table["model"] == GEOMEAN) & table["ratio"].notna()]).items():
+    for place, means in by_place(study, table[(table["model"] == GEOMEAN) & table["ratio"].notna()]).items():
         for row in means.sort_values("variant", key=lambda names: names.map(variant_key), kind="stable").itertuples():
             label, _ = metric_label(row.metric)
             models = row.method.removeprefix("geometric mean of ")
@@ -162,7 +162,7 @@ def summary(study: Study, table: pd.DataFrame) -> Grid:
             number(row.sd, 2),
             interval(row.ci_low, row.ci_high),
         ]
-        for (machine, setting), row in zip(places(table), table.itertuples(), strict=True)
+        for (machine, setting), row in zip(places(study, table), table.itertuples(), strict=True)
     ]
     return Grid.of(head, rows)
 
@@ -264,7 +264,7 @@ def missing(study: Study, table: pd.DataFrame) -> Grid:
     bad = table[table["verdict"].isin((stats.MISSING, stats.NOT_COMPARABLE)) & (table["model"] != GEOMEAN)]
     rows = [
         [study.place_label(*place), row.model, row.variant, row.verdict, row.reason]
-        for place, row in zip(places(bad), bad.itertuples(), strict=True)
+        for place, row in zip(places(study, bad), bad.itertuples(), strict=True)
     ]
     return Grid.of(["Machine", "Model", "Candidate", "Verdict", "Reason"], rows)
 

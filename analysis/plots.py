@@ -132,7 +132,7 @@ def speedup(study: Study, table: pd.DataFrame, machine: Machine, setting: Settin
 def speedup_overview(study: Study, table: pd.DataFrame) -> Figure:
     """The geometric means of all machines and settings with their intervals; each model's speedup as a small dot."""
     variants = list(table["variant"].drop_duplicates())
-    of_rows = places(table)
+    of_rows = places(study, table)
     machines = list(dict.fromkeys(of_rows))
     names = [_wrapped(study.place_label(*place), 40) for place in machines]
     figure, axes = _rows(

@@ -140,7 +140,7 @@ def charts(report: Report) -> list[Chart]:
     found = []
     if len(study.groups) > 1 and len(speedups):
         found.append(Chart("speedup", "Speedups on every machine", partial(plots.speedup_overview, study, speedups)))
-    of_place = tables.by_place(speedups)
+    of_place = tables.by_place(study, speedups)
     for place, stem in study.group_stems.items():
         where = study.place_label(*place)
         if place in of_place:
@@ -254,7 +254,7 @@ def render(report: Report, todo: Sequence[Chart], plots_directory: Path) -> dict
         "counts": study.runs["status"].value_counts().to_dict(),
         "metric": metric_label(report.metric),
         "metrics": [report.metric, *(m for m in metrics if m != report.metric)],
-        "speedups": tables.by_place(report.tables["speedup"]),
+        "speedups": tables.by_place(study, report.tables["speedup"]),
         "not_reported": [m for m in report.metrics if not any(f"{s}_{m}" in drawn for s in study.group_stems.values())],
         "dates": sorted({text[:10] for text in study.runs["start_utc"] if text}),
         "charts": drawn,
@@ -330,7 +330,7 @@ def terminal_text(report: Report) -> str:
     """The short version: speedups, what to beware of, and what could not be used."""
     study = report.study
     blocks = []
-    for (machine, setting), table in tables.by_place(report.tables["speedup"]).items():
+    for (machine, setting), table in tables.by_place(study, report.tables["speedup"]).items():
         grid = grids.terminal_speedups(table)
         title = f"{study.place_label(machine, setting)} ({metric_label(report.metric)[0].lower()})"
         blocks.append(f"{title}\n{grids.plain(grid)}")

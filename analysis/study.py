@@ -119,7 +119,29 @@ class Study:
     def run_cells(self) -> list[Cell | None]:
         """The cell of each run; None where the log does not say which model it was."""
         keys = zip(*(plain(self.runs[name]) for name in CELL), strict=True)
-        return [Cell(Machine(*k[:2]), k[2], k[3], Setting(*k[4:])) if k[2] else None for k in keys]
+        return [Cell(Machine(*k[:2]), k[2], k[3], self.place(Setting(*k[4:]))) if k[2] else None for k in keys]
+
+    @cached_property
+    def own_sizes(self) -> dict[str, dict[str, int]]:
+        """Batch and input size of each model, where they are the model's own: in this report no model has two.
+
+        Such a size is no part of a setting, else models of 224 and 299 pixels would share no chart and no mean.
+        """
+        tables = [self.runs, *(plan for plan in self.dataset.plans.values() if plan is not None and "model" in plan)]
+        found = {}
+        for name in ("batch_size", "input_size"):
+            sizes: dict[str, set[int]] = defaultdict(set)
+            for table in tables:
+                if name in table:
+                    for model, size in table[["model", name]].drop_duplicates().itertuples(index=False):
+                        sizes[model] |= {_planned(name, size) if isinstance(size, str) else size} - {None, pd.NA}
+            if all(len(values) < 2 for values in sizes.values()):
+                found[name] = {model: values.pop() for model, values in sizes.items() if values}
+        return found
+
+    def place(self, setting: Setting) -> Setting:
+        """The setting without the sizes that are the model's own."""
+        return setting._replace(**dict.fromkeys(self.own_sizes))
 
     @cached_property
     def positions(self) -> dict[Cell, list[int]]:
@@ -144,7 +166,10 @@ class Study:
     def planned(self) -> dict[Machine, set[Cell]]:
         """What each plan asks for, of the machines that have a plan."""
         plans = {Machine(*key): plan for key, plan in self.dataset.plans.items() if plan is not None}
-        return {machine: set(_plan_cells(machine, plan)) for machine, plan in plans.items()}
+        return {
+            machine: {cell._replace(setting=self.place(cell.setting)) for cell in _plan_cells(machine, plan)}
+            for machine, plan in plans.items()
+        }
 
     @cached_property
     def machines(self) -> list[Machine]:

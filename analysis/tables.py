@@ -94,6 +94,8 @@ def summary(study: Study) -> pd.DataFrame:
 def _cell_columns(study: Study, cells: Sequence[Cell]) -> pd.DataFrame:
     """The columns that name a cell, with `platform` third."""
     frame = pd.DataFrame([cell.flat() for cell in cells], columns=list(CELL))
+    for name, sizes in study.own_sizes.items():
+        frame[name] = pd.array([sizes.get(cell.model) for cell in cells], dtype=INTEGER)
     frame.insert(2, "platform", [study.platforms[cell.machine] for cell in cells])
     return frame.astype({name: COLUMNS[name] for name in frame.columns})
 
@@ -230,17 +232,17 @@ def _comparison_table(study: Study, found: Sequence[Comparison], metric: str, ba
     return table.rename(columns={"speedup": "ratio"})
 
 
-def places(table: pd.DataFrame) -> list[tuple[Machine, Setting]]:
+def places(study: Study, table: pd.DataFrame) -> list[tuple[Machine, Setting]]:
     """Machine and setting of each row of a table that has their columns."""
     columns = [[None if pd.isna(value) else value for value in table[name]] for name in SETTING]
-    settings = (Setting(*values) for values in zip(*columns, strict=True))
+    settings = (study.place(Setting(*values)) for values in zip(*columns, strict=True))
     machines = (Machine(*pair) for pair in zip(table["campaign"], table["host"], strict=True))
     return list(zip(machines, settings, strict=True))
 
 
-def by_place(table: pd.DataFrame) -> dict[tuple[Machine, Setting], pd.DataFrame]:
+def by_place(study: Study, table: pd.DataFrame) -> dict[tuple[Machine, Setting], pd.DataFrame]:
     """A table cut by machine and setting, in its own order."""
-    of_rows = places(table)
+    of_rows = places(study, table)
     if not of_rows:
         return {}
     index = {place: i for i, place in enumerate(dict.fromkeys(of_rows))}

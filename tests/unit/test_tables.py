@@ -252,3 +252,15 @@ def test_latex_is_escaped_booktabs():
 def test_markdown_cells_stay_in_their_cells():
     text = grids.markdown(Grid.of(["a|b", "#n"], [["x|y\nz <script> *", "1"]]))
     assert text == "| a\\|b | n |\n| --- | ---: |\n| x\\|y z \\<script\\> \\* | 1 |"
+
+
+def test_a_size_that_is_the_models_own_divides_neither_means_nor_charts():
+    own = [*runs(PAIR, model="MobileNet", input_size=224), *runs(PAIR, model="InceptionV3", input_size=299)]
+    study = Study(dataset(own))
+    assert len(study.groups) == 1
+    table = tables.speedups(study, AVG, "float32").set_index("model")
+    assert table["input_size"].dropna().to_dict() == {"MobileNet": 224, "InceptionV3": 299}
+    assert table.loc["geomean", "method"] == "geometric mean of 2 models"
+
+    swept = Study(dataset([*own, *runs(PAIR, model="MobileNet", input_size=448)]))
+    assert {setting.input_size for _, setting in swept.groups} == {224, 299, 448}
