@@ -38,10 +38,10 @@ class Played:
         failed = [event["event_data"]["res"] for event in self.events if event["event"] == "runner_on_failed"]
         return [result["msg"] for result in failed if "msg" in result][-1]
 
-    def seconds(self, task: str) -> float:
-        """Time that the task of this name took, summed over hosts, in seconds."""
-        done = (event["event_data"] for event in self.events if event["event"].startswith("runner_on_"))
-        return sum(data.get("duration", 0.0) for data in done if data.get("task") == task)
+    def seconds(self, role: str, task: str) -> float:
+        """Time that a role's task took, summed over hosts, in seconds."""
+        done = [event["event_data"] for event in self.events if event["event"].startswith("runner_on_")]
+        return sum(data.get("duration", 0.0) for data in done if (data.get("role"), data.get("task")) == (role, task))
 
 
 def environment(**more: str) -> dict[str, str]:
