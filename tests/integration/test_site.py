@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import signal
@@ -77,6 +78,19 @@ def test_played_twice_it_measures_once(settings, tmp_path):
     second = site(settings, campaign_name="demo")
     assert second.changed() == 0, second.stdout
     assert files(tmp_path / "logs") == before
+
+
+def test_the_official_binary_is_one_setting_away(settings, tmp_path):
+    binary = ROOT / "tests/data/fake_benchmark_model.sh"
+    settings |= {"campaign_runners": ["benchmark_model"], "benchmark_model_path": str(binary), "campaign_name": "demo"}
+    assert site(settings).changed() > 0
+    with (tmp_path / "results/tables/runs.csv").open() as file:
+        runs = list(csv.DictReader(file))
+    assert {(run["runner"], run["status"], run["avg_inference_ms"]) for run in runs} == {
+        ("benchmark_model", "ok", "60.2555")
+    }
+    recorded = json.loads((tmp_path / "logs/demo/campaign.json").read_text())["runners"][HOST]["benchmark_model"]
+    assert recorded["sha256"] == hashlib.sha256(binary.read_bytes()).hexdigest()
 
 
 def test_without_a_name_an_unfinished_campaign_goes_on_and_a_finished_one_does_not(settings, tmp_path):

@@ -41,7 +41,9 @@ class Host:
     def prepare(
         self, models: list[str], *, runner: str = "fake", timeout_s: int = 60, repetitions: int = 1, **settings
     ):
-        self.run_dir.mkdir(parents=True, exist_ok=True)
+        (self.run_dir / "models").mkdir(parents=True, exist_ok=True)
+        for name in models:
+            (self.run_dir / "models" / f"{name}.tflite").touch()
         self.script.write_text(render_run_script(self.run_dir, {"fake": FAKE_RUNNER}, **settings))
         entries = [
             {"model": name, "variant": "float32", "file": f"{name}.tflite", "sha256": "0" * 64} for name in models
@@ -120,7 +122,7 @@ def test_every_line_of_the_plan_gets_a_log_and_a_sidecar(host):
     assert "after.children_times" in ok
     assert sidecars["crash_r01"]["exit_code"] == "3"
     log = (host.run_dir / "runs" / f"{ok['run']}.log").read_text()
-    assert "Inference (avg): 4012" in log
+    assert "Inference (avg): 60255.5" in log
     assert (host.run_dir / "DONE").read_text() == "finished=4\nfailed=2\ntotal=4\n"
     assert host.status() | {"elapsed_s": ""} == host.status() | {
         "is_done": "yes",
@@ -233,13 +235,31 @@ def test_start_goes_on_in_the_background(host):
 
 
 def test_it_waits_for_a_machine_that_is_too_warm_only_so_long(host, tmp_path):
-    if not list(Path("/sys/class/thermal").glob("thermal_zone*")):
-        pytest.skip("needs a machine with a temperature sensor")
-    host.prepare(["ok"], benchmark_run_max_temperature_c=1, benchmark_run_max_wait_s=1)
+    zone = tmp_path / "thermal" / "thermal_zone0"
+    zone.mkdir(parents=True)
+    (zone / "type").write_text("cpu-thermal\n")
+    (zone / "temp").write_text("71500\n")
+    host.prepare(["ok"], repetitions=2, benchmark_run_max_temperature_c=70, benchmark_run_max_wait_s=1)
+    host.script.write_text(host.script.read_text().replace("/sys/class/thermal", str(zone.parent)))
     assert host().returncode == 0
+    first, second = host.sidecars().values()
+    assert (first["waited_s"], second["waited_s"]) == ("1", "0"), "the wait is for the whole campaign"
+    assert first["unfit"] == second["unfit"] == "71 C, above 70 C"
+    assert first["before.temperature_c"] == "71.5"
+
+
+def test_it_notices_other_work_on_the_machine(host):
+    busy = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(2 * os.cpu_count() + 4)]
+    try:
+        host.prepare(["ok"], benchmark_run_max_wait_s=1)
+        assert host().returncode == 0
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
     sidecar = host.sidecars()["ok_r01"]
     assert sidecar["waited_s"] == "1"
-    assert "above 1 C" in sidecar["unfit"]
+    assert f"other processes wanted the {os.cpu_count()} CPUs, 1 needed" in sidecar["unfit"]
 
 
 def test_without_room_it_says_so_and_begins_nothing(host):
