@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -132,6 +133,23 @@ def test_a_play_that_is_killed_goes_on_where_it_was(settings, tmp_path):
     assert len(after) == 12
     assert {name: after[name] for name in measured} == measured, "a run that was there was measured again"
     assert sorted(files(tmp_path / f"logs/killed/{HOST}/runs")) == sorted(after)
+
+
+def test_a_host_that_lost_its_directory_measures_only_what_is_not_home(settings, tmp_path):
+    settings["campaign_name"] = "demo"
+    site(settings)
+    home = tmp_path / f"logs/demo/{HOST}"
+    (home / "DONE").unlink()
+    lost = sorted((home / "runs").iterdir())[-2:]  # log and sidecar of the last run never came home
+    for path in lost:
+        path.unlink()
+    before = files(home / "runs")
+    shutil.rmtree(tmp_path / "work/campaigns")
+    again = site(settings)
+    assert again.rc == 0, again.stdout
+    after = files(home / "runs")
+    assert {name: after[name] for name in before} == before
+    assert set(after) - set(before) == {path.name for path in lost}
 
 
 @pytest.mark.parametrize(
