@@ -9,17 +9,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.campaign import COLUMNS, INTEGER, NUMBER, Dataset
-
-# Milliseconds per inference, float32 and dynamic_range: roughly what a laptop measures.
-STUDY_MS = {
-    "MobileNet": (5.35, 8.48),
-    "InceptionV3": (49.5, 14.8),
-    "ResNet50": (35.5, 12.2),
-    "ResNet101": (68.0, 21.9),
-    "ResNet152": (99.8, 31.5),
-    "VGG16": (139.0, 38.0),
-    "VGG19": (174.0, 47.1),
-}
+from benchmarks.synthetic import STUDY_MS
 
 
 def run(**facts: Any) -> dict[str, Any]:
