@@ -94,6 +94,12 @@ def test_the_official_binary_is_one_setting_away(settings, tmp_path):
     assert recorded["sha256"] == hashlib.sha256(binary.read_bytes()).hexdigest()
 
 
+def test_models_are_made_before_any_host_is_reached(settings):
+    del settings["benchmark_work_dir"]
+    hosts = {"pi5": {"ansible_host": "192.0.2.1"}}  # an address that nobody has
+    assert play(ROOT / "playbooks/models.yml", {"all": {"hosts": hosts}}, **settings).changed() > 0
+
+
 def test_without_a_name_an_unfinished_campaign_goes_on_and_a_finished_one_does_not(settings, tmp_path):
     site(settings)
     (name,) = [path.name for path in (tmp_path / "logs").iterdir()]
