@@ -12,7 +12,7 @@ PLAY_ARGS = $(if $(PROFILE),-e campaign_profile=$(PROFILE)) $(ARGS)
 help:
 	@echo "make run                  measure this machine: seven CNNs, original against quantized (quick profile)"
 	@echo "make run PROFILE=study    the same with the study's ten repetitions"
-	@echo "make run ARGS='-e campaign_models=[MobileNet]'    any ansible-playbook arguments"
+	@echo "make run ARGS=\"-e '{campaign_models: [MobileNet]}'\"    any ansible-playbook arguments"
 	@echo "make stop                 end a measurement that goes on in the background; make run goes on from there"
 	@echo "make test                 all tests      make lint   all linters      make bench   what the kit itself costs"
 	@echo "make setup                only set up .venv                           make clean   remove .venv and caches here"
