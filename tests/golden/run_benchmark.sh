@@ -236,6 +236,10 @@ set_unfit() { # unfit: why this moment is a bad one to measure; '' = fit
 wait_until_fit() { # the campaign waits max_wait_s in all: a machine that never becomes fit is measured, and it is said
   waited_s=0
   set_unfit
+  if [ -n "$unfit" ]; then # what only passed by, such as the controller's look, is gone in a moment
+    sleep 0.2 2>/dev/null || sleep 1
+    set_unfit
+  fi
   while [ -n "$unfit" ] && [ "$max_wait_s" -gt 0 ]; do
     if [ "$waited_s" -eq 0 ]; then state=waiting message=$unfit && write_progress; fi
     sleep 1

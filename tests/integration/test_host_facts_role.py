@@ -28,7 +28,7 @@ def play(tmp_path):
     (tmp_path / "play.yml").write_text(PLAYBOOK)
 
     def run(check=False, **variables):
-        variables = {"campaign_logs_dir": str(tmp_path / "logs"), "campaign_name": "demo"} | variables
+        variables = {"campaign_dir": str(tmp_path / "logs" / "demo")} | variables
         return playing.play(tmp_path / "play.yml", playing.BOX, check=check, **variables)
 
     return run

@@ -84,6 +84,7 @@ def test_played_twice_it_measures_once(settings, tmp_path):
 def test_the_official_binary_is_one_setting_away(settings, tmp_path):
     binary = ROOT / "tests/data/fake_benchmark_model.sh"
     settings |= {"campaign_runners": ["benchmark_model"], "benchmark_model_path": str(binary), "campaign_name": "demo"}
+    settings["campaign_logs_dir"] = os.path.relpath(tmp_path / "logs", ROOT)  # relative paths begin at the checkout
     assert site(settings).changed() > 0
     with (tmp_path / "results/tables/runs.csv").open() as file:
         runs = list(csv.DictReader(file))
