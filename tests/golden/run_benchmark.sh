@@ -449,6 +449,7 @@ case ${1:-run} in
       sleep 1
       set_holder_alive
     done
+    echo "stopped $campaign"
     ;;
   *)
     echo "usage: sh run_benchmark.sh [run|start|status|stop]" >&2

@@ -209,7 +209,7 @@ def test_only_one_campaign_measures_at_a_time(host):
         assert refused.returncode == 75
         assert f"campaign 'demo' (process {process.pid}) measures on this host" in refused.stdout
     assert host("start").returncode == 0, "starting the campaign that runs already is no error"
-    assert host("stop").returncode == 0
+    assert host("stop").stdout == "stopped demo\n"
     assert process.wait(timeout=30) == 143
     assert "stopped after 0 of 1 runs" in process.stdout.read()
     process.stdout.close()
@@ -223,6 +223,13 @@ def test_a_lock_whose_pid_belongs_to_another_process_now_is_taken_over(host):
     done = host()
     assert done.returncode == 0
     assert f"taking over the lock of process {os.getpid()}" in done.stdout
+
+
+def test_stopping_what_does_not_run_says_nothing(host):
+    host.prepare(["ok"])
+    (host.run_dir / "lock").write_text("999999999 1 demo\n")  # left by a process that is gone
+    done = host("stop")
+    assert (done.returncode, done.stdout) == (0, "")
 
 
 def test_start_goes_on_in_the_background(host):
