@@ -1,4 +1,4 @@
-"""What all tests share: the collection on the import path, and golden files."""
+"""What all tests share: the collection on the import path, golden files, and hosts to play on."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 from ansible.plugins.loader import init_plugin_loader
+
+from tests.labs.armlab import ArmLab
+from tests.labs.skipping import started
+from tests.labs.sshlab import SshLab
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"
@@ -29,3 +33,24 @@ def golden(request):
         assert actual == path.read_text(encoding="utf-8"), f"differs from {path}; --update-golden if that is meant"
 
     return check
+
+
+@pytest.fixture
+def ssh_lab():
+    """Three new SSH hosts, the last without Python; a test that wants others, or keeps some, uses started()."""
+    with started(SshLab(3)) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="session")
+def arm_machine():
+    """The aarch64 machine of this session; tests use arm_lab, which is the same as new."""
+    with started(ArmLab()) as lab:
+        yield lab
+
+
+@pytest.fixture
+def arm_lab(arm_machine):
+    """An aarch64 machine that calls itself a Raspberry Pi 5, as it was at first."""
+    arm_machine.reset()
+    return arm_machine
