@@ -7,8 +7,8 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,69 +17,11 @@ import pandas as pd
 
 from analysis import layout, logs, sidecar
 from analysis.errors import AnalysisError
-from analysis.layout import HostLogs
+from analysis.layout import Found, HostLogs, LogFile
 from analysis.logs import FAILED, INVALID, OK, ToolRun
+from analysis.names import COLUMNS, CONFIGURATION, INTEGER, METRICS, NUMBER, TEXT
 
-TEXT, INTEGER, NUMBER, LIST = "str", "Int64", "float64", "object"
-
-# The columns of `Dataset.runs`, in order, with their types. The first part is tables/runs.csv of the design.
-COLUMNS: dict[str, str] = {
-    "campaign": TEXT,
-    "host": TEXT,
-    "platform": TEXT,
-    "arch": TEXT,
-    "model": TEXT,
-    "variant": TEXT,
-    "runner": TEXT,
-    "threads": INTEGER,
-    "delegate": TEXT,
-    "batch_size": INTEGER,
-    "input_size": INTEGER,
-    "repetition": INTEGER,
-    "status": TEXT,
-    "reason": TEXT,
-    "init_time_ms": NUMBER,
-    "init_inference_ms": NUMBER,
-    "first_inference_ms": NUMBER,
-    "warmup_inference_ms": NUMBER,
-    "avg_inference_ms": NUMBER,
-    "std_inference_ms": NUMBER,
-    "min_inference_ms": NUMBER,
-    "max_inference_ms": NUMBER,
-    "median_inference_ms": NUMBER,
-    "p95_inference_ms": NUMBER,
-    "iterations": INTEGER,
-    "memory_init_mb": NUMBER,
-    "memory_overall_mb": NUMBER,
-    "log": TEXT,
-    "block": INTEGER,
-    "start_utc": TEXT,
-    "end_utc": TEXT,
-    "duration_s": NUMBER,
-    "exit_code": INTEGER,
-    "model_size_mb": NUMBER,
-    "peak_memory_mb": NUMBER,
-    "weights": TEXT,
-    "model_sha256": TEXT,
-    "runner_version": TEXT,
-    "runner_sha256": TEXT,
-    "cpu_per_wall": NUMBER,
-    "steal_percent": NUMBER,
-    "other_cpu_percent": NUMBER,
-    "load1_before": NUMBER,
-    "temperature_before_c": NUMBER,
-    "temperature_after_c": NUMBER,
-    "throttled_after": TEXT,
-    "governor": TEXT,
-    "warnings": TEXT,
-    "iteration_wall_us": LIST,
-}
-
-# What makes two runs repetitions of the same thing, beside campaign and host.
-CONFIGURATION = ("model", "variant", "runner", "threads", "delegate", "batch_size", "input_size")
-
-# What one process execution measures; empty in the rows of failed runs.
-METRICS = tuple(name for name in COLUMNS if name.endswith(("_ms", "_mb")) and name != "model_size_mb")
+NOTHING_HOME = "nothing has come home"
 
 
 @dataclass(frozen=True)
@@ -92,6 +34,8 @@ class Dataset:
         hosts: host.json by (campaign, host); {} where there is none.
         plans: plan.tsv by (campaign, host), every value as text; None where there is none.
         problems: one sentence for each thing that is missing or could not be read beside the runs.
+        unfinished: what has come home, in a few words, of each (campaign, host) from which more is to come.
+        notes: what is good to know and wrong with nothing.
     """
 
     runs: pd.DataFrame
@@ -99,30 +43,99 @@ class Dataset:
     hosts: dict[tuple[str, str], dict[str, Any]]
     plans: dict[tuple[str, str], pd.DataFrame | None]
     problems: list[str]
+    unfinished: dict[tuple[str, str], str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 def read(paths: Sequence[Path]) -> Dataset:
     """Read every run below the paths; see `analysis.layout` for the accepted layouts.
 
-    Raises AnalysisError for a path that does not exist, two campaigns of one name, or nothing to read at all.
+    Raises AnalysisError for a path that does not exist, or nothing to read at all.
     """
-    found, problems = layout.find(paths)
-    names = ", ".join(map(str, paths))
-    if not any(host.logs for host in found):
-        raise AnalysisError(f"{names}: no logs found; {layout.LAYOUT}")
-    campaigns: dict[str, dict[str, Any]] = {}
+    with layout.opened(paths) as found:
+        return assemble(found, ", ".join(map(str, paths)))
+
+
+def assemble(found: Found, where: str) -> Dataset:
+    """Read every run that was found; `where` it was looked for is for messages.
+
+    Raises AnalysisError where there is no run.
+    """
+    problems = list(found.problems)
+    if not any(host.logs for host in found.hosts):
+        also = f"; {problems[0]}" if problems else ""
+        raise AnalysisError(f"{where}: no logs found{also}; {layout.LAYOUT}")
+    campaigns = _Campaigns(found.hosts, problems)
     hosts, plans, rows = {}, {}, []
-    for host in found:
-        if host.campaign not in campaigns:
-            campaigns[host.campaign] = _json(host.directory.parent / "campaign.json", problems)
-            problems += _missing_hosts(host, campaigns[host.campaign])
-        hosts[host.key] = _json(host.directory / "host.json", problems)
-        plans[host.key] = _plan(host.directory / "plan.tsv", problems)
-        rows += _rows(host, campaigns[host.campaign], hosts[host.key], plans[host.key], problems)
-        problems += _missing(host, campaigns[host.campaign], plans[host.key])
+    unfinished: dict[tuple[str, str], str] = {}
+    for host in found.hosts:
+        name = f"{host.campaign}/{host.host}"
+        asked = campaigns.of_host[host.key]
+        hosts[host.key] = _json(host.beside("host.json"), f"{name}/host.json", problems)
+        plans[host.key] = plan = _plan(host.beside("plan.tsv"), f"{name}/plan.tsv", problems)
+        found_rows = list(_rows(host, asked, hosts[host.key], plan, problems))
+        problems += [*_doubled(name, found_rows), *(f"{stray}: a sidecar without a log" for stray in host.strays)]
+        rows += found_rows
+        if not host.partial:
+            if left := _left(host, plan):
+                unfinished[host.key] = left
+            else:
+                problems += _missing(host, asked, plan)
+    unfinished |= dict.fromkeys(campaigns.hosts_without_anything(), NOTHING_HOME)
     if not rows:
-        raise AnalysisError(f"{names}: none of the files holds a benchmark run; {layout.LAYOUT}")
-    return Dataset(_table(rows), campaigns, hosts, plans, problems)
+        raise AnalysisError(f"{where}: none of the files holds a benchmark run; {layout.LAYOUT}")
+    unfinished = {key: unfinished[key] for key in sorted(unfinished)}
+    return Dataset(_table(rows), campaigns.of_name, hosts, plans, problems, unfinished, found.notes)
+
+
+class _Campaigns:
+    """campaign.json of every campaign, which may have been found in several places.
+
+    Attributes:
+        of_name: the first one of each campaign; {} where there is none.
+        of_host: the one that lies beside each host, else the campaign's.
+    """
+
+    _SAME = ("settings", "seed", "models")  # else runs of the two are no repetitions of each other
+
+    def __init__(self, hosts: Sequence[HostLogs], problems: list[str]) -> None:
+        self._hosts = hosts
+        self._found: dict[Path, tuple[str, str, dict[str, Any]]] = {}  # campaign, place, content
+        for host in hosts:
+            for directory, place in zip(host.directories, host.places, strict=True):
+                path = directory.parent / "campaign.json"
+                if path not in self._found:
+                    content = _json(path, f"{host.campaign}/campaign.json", problems)
+                    self._found[path] = (host.campaign, place, content)
+        self.of_name: dict[str, dict[str, Any]] = {host.campaign: {} for host in hosts}
+        places: dict[str, str] = {}
+        for name, place, content in self._found.values():
+            if content and not self.of_name[name]:
+                self.of_name[name], places[name] = content, place
+            differing = [key for key in self._SAME if content and content.get(key) != self.of_name[name].get(key)]
+            if differing:
+                problems.append(
+                    f"{name}: the campaign.json of {place} and that of {places[name]} differ in "
+                    f"{', '.join(differing)}: two campaigns of one name; rename one of the directories"
+                )
+        self.of_host = {host.key: self._beside(host) or self.of_name[host.campaign] for host in hosts}
+
+    def _beside(self, host: HostLogs) -> dict[str, Any]:
+        contents = (self._found[directory.parent / "campaign.json"][2] for directory in host.directories)
+        return next(filter(None, contents), {})
+
+    def hosts_without_anything(self) -> Iterator[tuple[str, str]]:
+        """Hosts that a campaign.json names and from which nothing came home, wherever one looks."""
+        known = {host.key for host in self._hosts}
+        parents = {(host.campaign, directory.parent) for host in self._hosts for directory in host.directories}
+        for name, _, content in self._found.values():
+            hosts = content.get("hosts")
+            for host in hosts if isinstance(hosts, list) else []:
+                if not isinstance(host, str) or (name, host) in known:
+                    continue
+                # Where only a part of a campaign was asked for, its other hosts lie beside it.
+                if not any(layout.was_measured_here(p / host) for campaign, p in parents if campaign == name):
+                    yield name, host
 
 
 def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
@@ -153,7 +166,7 @@ def _rows(
     problems: list[str],
 ) -> Iterator[dict[str, Any]]:
     """One row for each process execution of a host, in the order of the logs' names."""
-    planned = {} if plan is None else {row["run"]: _set_values(row) for row in plan.to_dict("records")}
+    planned = _Planned(plan)
     lookup = _Lookup(campaign, host.host)
     about_host = {
         "campaign": host.campaign,
@@ -162,14 +175,15 @@ def _rows(
         "arch": _text(machine.get("arch")),
     }
     repetitions: Counter[tuple[Any, ...]] = Counter()
-    for log in sorted(host.logs, key=lambda log: log.name):
+    # By file name first: a repeat comes after its original, wherever the two were found.
+    for log in sorted(host.logs, key=lambda log: (log.file, log.name)):
         try:
             runs = logs.parse(_text_of(log.path))
             facts = sidecar.parse(_text_of(log.sidecar)) if log.sidecar else None
         except OSError as error:
             runs, facts = [ToolRun(status=FAILED, reason=f"the log cannot be read ({error.strerror})")], None
         if facts is not None or host.measured_here:
-            row = _measured_row(runs, facts, planned.get(log.stem, {}), lookup)
+            row = _measured_row(log, runs, facts, planned, lookup)
             row.update(about_host, log=log.name)
             yield row
             continue
@@ -187,13 +201,48 @@ def _rows(
             yield row
 
 
+_RETRY = re.compile(r"\.retry([1-9][0-9]{0,3})$")
+
+
+class _Planned:
+    """The lines of a plan by run, read only when one is asked for: whole sidecars say it all themselves."""
+
+    def __init__(self, plan: pd.DataFrame | None) -> None:
+        self._plan = plan
+
+    @cached_property
+    def _lines(self) -> dict[str, dict[str, str]]:
+        rows = [] if self._plan is None else self._plan.to_dict("records")
+        return {row["run"]: {key: value for key, value in row.items() if value != "-"} for row in rows}
+
+    def line(self, stem: str) -> dict[str, str]:
+        """What the plan says of a run; of a repeat, what it says of the original. {} if it does not know it."""
+        if stem in self._lines:
+            return self._lines[stem]
+        repeat = _RETRY.search(stem)
+        line = self._lines.get(stem[: repeat.start()]) if repeat else None
+        return line | {"retry": repeat[1]} if line else {}
+
+
+def _doubled(name: str, rows: list[dict[str, Any]]) -> list[str]:
+    """Make a second ok run of one configuration in one block invalid: blocks are pairs, and a pair has one of each."""
+    first: dict[tuple[Any, ...], str] = {}
+    problems = []
+    for row in rows:
+        if row["status"] != OK or row.get("block") is None:
+            continue
+        key = (row["block"], *(row[part] for part in CONFIGURATION))
+        if key in first:
+            row |= {"status": INVALID, "reason": f"block {row['block']} has an ok run of this already: {first[key]}"}
+            problems.append(f"{name}: {row['log']} is a second ok run of what {first[key]} is; the first is used")
+        else:
+            first[key] = row["log"]
+    return problems
+
+
 def _text_of(path: str) -> str:
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123
         return logs.decode(file.read())
-
-
-def _set_values(row: Mapping[str, str]) -> dict[str, str]:
-    return {key: value for key, value in row.items() if value != "-"}
 
 
 def _foreign_row(run: ToolRun) -> dict[str, Any]:
@@ -216,10 +265,10 @@ def _foreign_row(run: ToolRun) -> dict[str, Any]:
 
 
 def _measured_row(
-    runs: list[ToolRun], facts: Mapping[str, str] | None, planned: Mapping[str, str], lookup: _Lookup
+    log: LogFile, runs: list[ToolRun], facts: Mapping[str, str] | None, planned: _Planned, lookup: _Lookup
 ) -> dict[str, Any]:
     """A run of ours: the sidecar says what it was and how it ended, the plan steps in where the sidecar is missing."""
-    known = facts if facts is not None and "complete" in facts else {**planned, **(facts or {})}
+    known = facts if facts is not None and "complete" in facts else planned.line(log.stem) | (facts or {})
     status, reason, run = _verdict(runs, facts, known)
     if not known:
         return _foreign_row(run) | {"status": status, "reason": reason}
@@ -256,6 +305,14 @@ def _measured_row(
         "throttled_after": known.get("after.throttled"),
         "governor": known.get("before.governor"),
         "warnings": "; ".join(warnings),
+        "cpu_mhz_before": sidecar.number(known, "before.cpu_mhz"),
+        "cpu_mhz_after": sidecar.number(known, "after.cpu_mhz"),
+        "turbo": known.get("before.turbo"),
+        "thermal_throttle_events": sidecar.rise(known, "thermal_throttle_count"),
+        "swapped_pages": sidecar.rise(known, "pages_swapped"),
+        "waited_s": sidecar.number(known, "waited_s"),
+        "control": sidecar.control(known),
+        "retry": sidecar.integer(known, "retry"),
     }
     if status != FAILED:
         row.update(_measurements(run))
@@ -360,64 +417,68 @@ def model_and_variant(graph: str) -> tuple[str, str]:
 # --- What lies beside the logs -----------------------------------------------------------------------------------
 
 
-def _json(path: Path, problems: list[str]) -> dict[str, Any]:
-    """A JSON object; {} if there is no such file or, with a problem noted, if it cannot be read."""
+def _json(path: Path, name: str, problems: list[str]) -> dict[str, Any]:
+    """A JSON object; {} if there is no such file or, with a problem noted under `name`, if it cannot be read."""
     try:
         content = json.loads(logs.decode(path.read_bytes()))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:
-        problems.append(f"{path}: cannot be read ({error})")
+        problems.append(f"{name}: cannot be read ({error})")
         return {}
     if not isinstance(content, dict):
-        problems.append(f"{path}: not a JSON object")
+        problems.append(f"{name}: not a JSON object")
         return {}
     return content
 
 
-def _plan(path: Path, problems: list[str]) -> pd.DataFrame | None:
+def _plan(path: Path, name: str, problems: list[str]) -> pd.DataFrame | None:
     """plan.tsv, all columns as text; None if there is none or, with a problem noted, if it cannot be read."""
     try:
         header, *lines = logs.decode(path.read_bytes()).splitlines()
     except FileNotFoundError:
         return None
     except OSError as error:
-        problems.append(f"{path}: cannot be read ({error.strerror})")
+        problems.append(f"{name}: cannot be read ({error.strerror})")
         return None
     except ValueError:
-        problems.append(f"{path}: empty")
+        problems.append(f"{name}: empty")
         return None
     columns, rows = header.split("\t"), [line.split("\t") for line in lines if line]
     if "run" not in columns or any(len(row) != len(columns) for row in rows):
-        problems.append(f"{path}: not a plan; expected tab separated columns, one of them 'run'")
+        problems.append(f"{name}: not a plan; expected tab separated columns, one of them 'run'")
         return None
     return pd.DataFrame(rows, columns=columns, dtype=TEXT)
 
 
+def _left(host: HostLogs, plan: pd.DataFrame | None) -> str:
+    """What has come home of a host that is not through its plan; '' if it is, or has no plan and some log."""
+    if not host.measured_here or host.beside("DONE").is_file():
+        return ""
+    if plan is None:
+        return "" if host.logs else "no run has come home"
+    done = len(set(plan["run"]) & _originals(host))
+    return f"{done} of {len(plan)} runs" if done < len(plan) else ""
+
+
+def _originals(host: HostLogs) -> set[str]:
+    """What the plan calls the runs that are there."""
+    return {_RETRY.sub("", log.stem) for log in host.logs}
+
+
 def _missing(host: HostLogs, campaign: Mapping[str, Any], plan: pd.DataFrame | None) -> list[str]:
-    """What a host of ours lacks: logs of sidecars, and planned runs that were not free to be left out."""
-    found = [f"{name}: a sidecar without a log" for name in host.strays]
-    if plan is None or host.partial:
-        return found
+    """What lacks of a host that is through its plan: runs that were not free to be left out."""
+    if plan is None:
+        return []
     settings = _dict(campaign.get("settings"))
     minimum, maximum = settings.get("min_repetitions"), settings.get("max_repetitions")
     wanted = plan
     if isinstance(minimum, int) and isinstance(maximum, int) and minimum < maximum and "repetition" in plan:
         # A configuration that is known well enough leaves the later blocks.
         wanted = plan[pd.to_numeric(plan["repetition"], errors="coerce").fillna(0) <= minimum]
-    there = {log.stem for log in host.logs}
+    there = _originals(host)
     missing = [run for run in wanted["run"] if run not in there]
-    if missing:
-        names = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-        found.append(f"{host.campaign}/{host.host}: {len(missing)} of {len(wanted)} planned runs have no log ({names})")
-    return found
-
-
-def _missing_hosts(one: HostLogs, campaign: Mapping[str, Any]) -> list[str]:
-    """Hosts of a campaign, given by one of them, from which nothing came home."""
-    hosts = campaign.get("hosts")
-    return [
-        f"{one.campaign}/{host}: nothing came home from this host"
-        for host in (hosts if isinstance(hosts, list) else [])
-        if isinstance(host, str) and not layout.was_measured_here(one.directory.parent / host)
-    ]
+    if not missing:
+        return []
+    names = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+    return [f"{host.campaign}/{host.host}: {len(missing)} of {len(wanted)} planned runs have no log ({names})"]

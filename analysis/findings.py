@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis import stats
-from analysis.study import Study, mapping, metric_label
+from analysis.study import CLOCK_OFFSET_S, Machine, Study, mapping, metric_label
 from analysis.tables import GEOMEAN, by_place, count, interval, number
 
 FEW_REPETITIONS = 5
@@ -17,6 +17,8 @@ UNUSABLE_SHARE = 0.25  # of all runs; with more, what is left may be a selection
 # A machine with more than this was not quiet: CPU time that a hypervisor took, that other processes took.
 STEAL_PERCENT = 1.0
 OTHER_CPU_PERCENT = 5.0
+
+_NAMED = 20  # hosts
 
 UNTRUSTED, CAUTION, NOTE = "untrusted", "caution", "note"
 
@@ -132,8 +134,16 @@ def _ratio(value: float, low: float, high: float) -> str:
 
 def notices(study: Study, trust: pd.DataFrame, speedups: pd.DataFrame) -> list[Notice]:
     """Everything that limits what the numbers mean, worst first."""
-    found = [*_of_campaigns(study), *_of_runs(study, trust, speedups), *_of_machines(study, trust)]
+    found = [*_unfinished(study), *_of_campaigns(study), *_of_runs(study, trust, speedups), *_of_machines(study, trust)]
     return sorted(found, key=lambda notice: (UNTRUSTED, CAUTION, NOTE).index(notice.level))
+
+
+def _unfinished(study: Study) -> list[Notice]:
+    """The hosts from which more is to come, each by its name."""
+    left = [f"{study.host_name(Machine(*key))}: {words}" for key, words in study.dataset.unfinished.items()]
+    more = len(left) - _NAMED
+    shown = [*left[:_NAMED], f"and {count(more, 'more host')} that {'is' if more == 1 else 'are'} not done"]
+    return [Notice(CAUTION, text) for text in (shown if more > 0 else left)]
 
 
 def _of_runs(study: Study, trust: pd.DataFrame, speedups: pd.DataFrame) -> list[Notice]:
@@ -148,6 +158,8 @@ def _of_runs(study: Study, trust: pd.DataFrame, speedups: pd.DataFrame) -> list[
         level = UNTRUSTED if unusable > UNUSABLE_SHARE * total else CAUTION
         parts = f"{n['invalid']} invalid, {n['failed']} failed"
         text = f"{unusable} of {total} runs are not in any mean: {parts}. Reasons below."
+        if study.repeated:
+            text += f" {first_attempts(study)}"
         found.append(Notice(level, text))
     models = speedups[speedups["model"] != GEOMEAN]
     refused = models[(models["verdict"] == stats.NOT_COMPARABLE) & models["reason"].str.contains("differs:")]
@@ -167,6 +179,21 @@ def _of_runs(study: Study, trust: pd.DataFrame, speedups: pd.DataFrame) -> list[
         n_problems = len(study.dataset.problems)
         found.append(Notice(CAUTION, f"{count(n_problems, 'problem')} while reading the logs, listed below."))
     return found
+
+
+def repeats(study: Study) -> str:
+    """'3 were repeated, 2 of these with success'; '' if none were."""
+    repeated, ok = (sum(counts) for counts in zip((0, 0), *study.repeated.values(), strict=True))
+    return f"{repeated} {'was' if repeated == 1 else 'were'} repeated, {ok} of these with success" if repeated else ""
+
+
+def first_attempts(study: Study) -> str:
+    """A sentence on originals and repeats; '' if nothing was repeated."""
+    first = Counter(study.runs["status"][study.runs["retry"].isna().to_numpy()])
+    if not study.repeated:
+        return ""
+    bad = f"{first['invalid']} were invalid and {first['failed']} failed"
+    return f"Of {count(first.total(), 'first attempt')}, {bad}; {repeats(study)}."
 
 
 def _of_campaigns(study: Study) -> list[Notice]:
@@ -208,6 +235,17 @@ def _of_machines(study: Study, trust: pd.DataFrame) -> list[Notice]:
     say(CAUTION, busy, f"Other processes took up to {most} % of the CPUs during a run ({{which}}).")
     throttled = trust[trust["throttled_runs"].fillna(0) > 0]
     say(CAUTION, throttled, "The firmware reported throttling or under-voltage ({which}).")
+    say(
+        NOTE,
+        trust[trust["control"].str.contains("=")],
+        "The machine was set for its runs ({which}); the table of their states says how.",
+    )
+    for machine in study.machines:
+        offset = study.clock_offset_s(machine)
+        if abs(offset) > CLOCK_OFFSET_S:
+            way = "ahead of" if offset > 0 else "behind"
+            text = f"The clock of {study.labels[machine]} is {abs(offset):.0f} s {way} the controller's: "
+            found.append(Notice(NOTE, text + "so are its times (UTC). Nothing is ordered by them."))
     known = trust["ok"] > trust["without_state"]
     say(
         NOTE,
@@ -216,6 +254,7 @@ def _of_machines(study: Study, trust: pd.DataFrame) -> list[Notice]:
     )
     saving = trust["governor"].str.contains("powersave|ondemand|conservative|schedutil")
     say(NOTE, trust[saving], "Frequency governor not fixed to performance ({which}): clocks may have varied.")
+    found += [Notice(NOTE, f"{note}.") for note in study.dataset.notes]
     if trust["runner_version"][trust["runner_version"] != ""].nunique() > 1:
         text = "Machines used different runner versions: speedups hold on each machine, times do not compare across."
         found.append(Notice(NOTE, text))

@@ -27,7 +27,7 @@ from analysis.study import (
     row_label,
     variant_key,
 )
-from analysis.tables import GEOMEAN, by_place, interval, number, places
+from analysis.tables import GEOMEAN, by_place, interval, number, places, share_of_models
 
 UNKNOWN = "–"
 
@@ -55,7 +55,9 @@ def at_a_glance(study: Study, table: pd.DataFrame) -> Grid:
     for place, row in zip(places(study, table), table.itertuples(), strict=True):
         sign = "≈ " if row.verdict == stats.NOT_DISTINGUISHABLE else ""
         compared = row.verdict not in (stats.MISSING, stats.NOT_COMPARABLE)
-        rows[*place, row.variant][row.model] = f"{sign}{number(row.speedup)}" if compared else row.verdict
+        share = share_of_models(row.method) if row.model == GEOMEAN else ""
+        text = f"{sign}{number(row.speedup)}" + (f" ({share})" if share else "")
+        rows[*place, row.variant][row.model] = text if compared else row.verdict
     head = [
         "Machine",
         *map(_setting_head, study.varying),
@@ -207,31 +209,66 @@ def _integer(value: Any) -> str:
 
 
 def trust(study: Study, table: pd.DataFrame) -> Grid:
-    """`tables.trust`: how many runs are usable, and in which state the machines were."""
-    head = ["Machine", "Repetitions", "#ok", "#invalid", "#failed", "Configurations without result"]
-    head += ["#Variation between repetitions (%, median)", "#Steal (%, most)", "#Other load (%, median)"]
-    head += ["#Other load (%, most)", "#Load before (most)", "#Temperature (°C, most)", "Throttled", "Governor"]
-    head += ["Weights", "Runner version"]
+    """`tables.trust`: how many runs are usable."""
+    head = ["Machine", "Repetitions", "#ok", "#invalid", "#failed", "Repeated", "Configurations without result"]
+    head += ["#Variation between repetitions (%, median)", "Weights", "Runner version"]
     rows = []
     for machine, row in zip(study.machines, table.itertuples(), strict=True):
-        low, high = row.repetitions_min, row.repetitions_max
-        throttled = (
-            UNKNOWN if pd.isna(row.throttled_runs) else f"{row.throttled_runs} runs" if row.throttled_runs else "no"
-        )
         rows.append(
             [
                 study.labels[machine],
-                f"{high}" if low == high else f"{low} to {high}",
+                _range(str(row.repetitions_min), str(row.repetitions_max)),
                 *(str(n) for n in (row.ok, row.invalid, row.failed)),
+                f"{row.repeated}, {row.repeated_ok} ok" if row.repeated else "",
                 f"{row.configurations_missing} of {row.configurations}",
                 number(row.cv_percent_median, 2),
-                *map(_one_decimal, (row.steal_percent_max, row.other_cpu_percent_median, row.other_cpu_percent_max)),
-                *map(_one_decimal, (row.load1_before_max, row.temperature_max_c)),
-                throttled,
-                *(text or UNKNOWN for text in (row.governor, row.weights, row.runner_version)),
+                row.weights,
+                row.runner_version,
             ]
         )
     return _without_empty(Grid.of(head, rows))
+
+
+def state(study: Study, table: pd.DataFrame) -> Grid:
+    """`tables.trust`: in which state the machines were while they measured; of those that have an ok run."""
+    head = ["Machine", "#Steal (%, most)", "#Other load (%, median / most)", "#Load before (most)"]
+    head += [
+        "#Temperature (°C)",
+        "#Clock (MHz)",
+        "Governor",
+        "Turbo",
+        "Firmware throttling",
+        "#Thermal throttle events",
+    ]
+    head += ["#Swapped pages", "Set for the runs", "#Waited (s)"]
+    rows = []
+    for machine, row in zip(study.machines, table.itertuples(), strict=True):
+        if not row.ok:
+            continue
+        throttled = "" if pd.isna(row.throttled_runs) else f"{row.throttled_runs} runs" if row.throttled_runs else "no"
+        rows.append(
+            [
+                study.labels[machine],
+                _one_decimal(row.steal_percent_max),
+                " / ".join(filter(None, map(_one_decimal, (row.other_cpu_percent_median, row.other_cpu_percent_max)))),
+                _one_decimal(row.load1_before_max),
+                _range(_one_decimal(row.temperature_min_c), _one_decimal(row.temperature_max_c)),
+                _range(_whole(row.cpu_mhz_min), _whole(row.cpu_mhz_max)),
+                *(row.governor, row.turbo, throttled),
+                *map(_whole, (row.thermal_throttle_events, row.swapped_pages)),
+                "" if row.control == "none" else row.control,
+                _whole(row.waited_s),
+            ]
+        )
+    return _without_empty(Grid.of(head, rows))
+
+
+def _range(low: str, high: str) -> str:
+    return low if low == high else f"{low} to {high}"
+
+
+def _whole(value: float) -> str:
+    return "" if pd.isna(value) else f"{value:.0f}"
 
 
 def _one_decimal(value: float) -> str:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis import archives
 from analysis.errors import AnalysisError
+from analysis.names import readable
 
 LAYOUT = (
     "expected logs/<campaign>/<host>/runs/*.log as a campaign leaves them, or <anything>/<host>/*.log|*.txt, "
-    "or one such directory or file"
+    "or one such directory or file, or archives of them (.tar, .tar.gz, .tgz, .tar.xz, .zip)"
 )
 
 
@@ -27,9 +32,14 @@ class LogFile:
     sidecar: str | None
 
     @property
+    def file(self) -> str:
+        """The file's name."""
+        return self.path.rpartition("/")[2]
+
+    @property
     def stem(self) -> str:
-        """The file's name without its ending: what plan.tsv calls the run."""
-        return self.path.rpartition("/")[2].rpartition(".")[0]
+        """The file's name without its ending: what plan.tsv calls the run, but for `.retry<k>`."""
+        return self.file.rpartition(".")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +47,8 @@ class HostLogs:
     """The logs of one host of one campaign.
 
     Attributes:
+        directories: where host.json and plan.tsv lie; several where it was found in several places, the first counts.
+        places: the same in words, for messages.
         measured_here: whether the kit made them, so that each has a sidecar and the plan tells which are missing;
             otherwise they are any logs from anywhere.
         partial: whether only some of its logs were asked for.
@@ -45,7 +57,8 @@ class HostLogs:
 
     campaign: str
     host: str
-    directory: Path
+    directories: tuple[Path, ...]
+    places: tuple[str, ...]
     measured_here: bool
     partial: bool
     logs: tuple[LogFile, ...]
@@ -55,55 +68,128 @@ class HostLogs:
     def key(self) -> tuple[str, str]:
         return self.campaign, self.host
 
+    def beside(self, name: str) -> Path:
+        """The file of this name in the first directory that has it."""
+        return next((path for d in self.directories if _is_file(path := d / name)), self.directories[0] / name)
 
-def find(arguments: Sequence[Path]) -> tuple[list[HostLogs], list[str]]:
-    """Find every host's logs below the arguments, and what looked like logs but was passed over.
 
-    Raises AnalysisError for a path that does not exist, and for two directories that claim to be the same campaign.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What lies below some paths. Its files are there until `opened` ends.
+
+    Attributes:
+        hosts: sorted by campaign and host.
+        problems: what looked like logs but was passed over, archives that are damaged, runs that contradict another.
+        notes: what is good to know and wrong with nothing.
     """
-    hosts: dict[tuple[str, str], HostLogs] = {}
+
+    hosts: list[HostLogs]
+    problems: list[str]
+    notes: list[str]
+
+
+@contextmanager
+def opened(arguments: Sequence[Path]) -> Iterator[Found]:
+    """Find every host's logs below the arguments, in directories and in archives.
+
+    What is found twice counts once. Directories come before archives, else the order is that of the arguments.
+
+    Raises AnalysisError for a path that does not exist, and when there is no room to unpack.
+    """
+    with tempfile.TemporaryDirectory(prefix="edgebench-logs-") as scratch:
+        yield _find(arguments, Path(scratch))
+
+
+def _find(arguments: Sequence[Path], scratch: Path) -> Found:
+    found: list[HostLogs] = []
     problems: list[str] = []
+    archived: dict[Path, tuple[str, str]] = {}
     for argument in arguments:
         # Not resolve(): a link's own name is the name that the user gave.
-        root = Path(os.path.abspath(argument))  # noqa: PTH100
-        if not root.exists():
+        path = Path(os.path.abspath(argument))  # noqa: PTH100
+        if not path.exists():
             raise AnalysisError(f"{argument}: no such file or directory; {LAYOUT}")
-        found = [_single(root)] if root.is_file() else list(_walk(root, root, problems))
-        for host in found:
-            before = hosts.get(host.key)
-            hosts[host.key] = _merge(before, host) if before else host
-    _check_one_directory_each(hosts.values())
-    return [hosts[key] for key in sorted(hosts)], list(dict.fromkeys(problems))
+        if path.is_file() and archives.is_archive(path.name):
+            archived.setdefault(path, (readable(path.name), readable(path.name)))
+        elif path.is_file():
+            found.append(_single(path))
+        else:
+            root = _Root(path, "", path.name, problems, archived)
+            found += _walk(path, root)
+    for number, (path, (name, place)) in enumerate(archived.items()):
+        # As if it were a directory in its own place: loose logs take campaign and host from its name.
+        unpacked = scratch / str(number) / path.parent.name / archives.stem(path.name)
+        here = archives.unpack(path, unpacked)
+        root = _Root(unpacked, f"{name}/", place, [], {})
+        hosts = list(_walk(unpacked, root))
+        if not (hosts or here):
+            here.append("no logs in it")
+        found += hosts
+        problems += [*(f"{name}: {problem}" for problem in here), *root.problems]
+    merged: dict[tuple[str, str], HostLogs] = {}
+    notes: list[str] = []
+    for host in found:
+        before = merged.get(host.key)
+        merged[host.key] = _merge(before, host, problems, notes) if before else host
+    return Found([merged[key] for key in sorted(merged)], list(dict.fromkeys(problems)), list(dict.fromkeys(notes)))
 
 
-def _walk(directory: Path, root: Path, problems: list[str]) -> Iterator[HostLogs]:
-    if directory == root and directory.name == "runs" and was_measured_here(directory.parent):
+@dataclass(frozen=True, slots=True)
+class _Root:
+    """Where a search begins.
+
+    Attributes:
+        prefix: goes before the names of what is found; `label` stands for the root itself.
+        problems, archives: grow during the search; archives by path, with name and place.
+    """
+
+    path: Path
+    prefix: str
+    label: str
+    problems: list[str]
+    archives: dict[Path, tuple[str, str]]
+
+    def name(self, path: Path) -> str:
+        return self.prefix + readable(path.relative_to(self.path).as_posix())
+
+    def place(self, directory: Path) -> str:
+        below = directory.relative_to(self.path).as_posix()
+        return readable(self.label if directory == self.path else f"{self.label}/{below}")
+
+
+def _walk(directory: Path, root: _Root) -> Iterator[HostLogs]:
+    if directory == root.path and directory.name == "runs" and was_measured_here(directory.parent):
         yield _measured_host(directory.parent, root)
         return
     if was_measured_here(directory):
         yield _measured_host(directory, root)
         return
-    files, directories = _entries(directory, problems)
-    found = [host for name in directories for host in _walk(directory / name, root, problems)]
+    files, directories = _entries(directory, root)
+    for name in files:
+        if archives.is_archive(name):
+            path = directory / name
+            root.archives.setdefault(path, (root.name(path), root.place(path)))
+    found = [host for name in directories for host in _walk(directory / name, root)]
     yield from found
     logs = [name for name in files if name.endswith((".log", ".txt"))]
     if not logs or "campaign.json" in files:
         return
     if any(host.measured_here for host in found):
         # Beside campaigns a log is most likely another program's.
-        problems += [f"{_name(directory / name, root)}: not read, lies beside campaigns" for name in logs]
+        root.problems.extend(f"{root.name(directory / name)}: not read, lies beside campaigns" for name in logs)
         return
     yield HostLogs(
-        campaign=directory.parent.name,
-        host=directory.name,
-        directory=directory,
+        campaign=readable(directory.parent.name),
+        host=readable(directory.name),
+        directories=(directory,),
+        places=(root.place(directory),),
         measured_here=False,
         partial=False,
         logs=_logs(directory, logs, root, set(files)),
     )
 
 
-def _entries(directory: Path, problems: list[str]) -> tuple[list[str], list[str]]:
+def _entries(directory: Path, root: _Root) -> tuple[list[str], list[str]]:
     """Names of a directory's files and subdirectories, sorted; hidden ones are nobody's logs."""
     files, directories = [], []
     try:
@@ -115,44 +201,47 @@ def _entries(directory: Path, problems: list[str]) -> tuple[list[str], list[str]
                     files.append(entry.name)
                 elif entry.is_symlink():
                     # Following would count the runs of `latest -> 2026-11-20` twice.
-                    problems.append(f"{entry.path}: a link to a directory, not followed")
+                    root.problems.append(f"{root.name(Path(entry.path))}: a link to a directory, not followed")
                 else:
                     directories.append(entry.name)
     except OSError as error:
-        problems.append(f"{directory}: cannot be read ({error.strerror})")
+        root.problems.append(f"{root.place(directory)}: cannot be read ({error.strerror})")
     return sorted(files), sorted(directories)
 
 
 def was_measured_here(directory: Path) -> bool:
     """Whether this is a host's directory of a campaign of ours, with everything that belongs to it."""
-    if (directory / "plan.tsv").is_file():
+    if _is_file(directory / "plan.tsv"):
         return True
-    if (directory / "host.json").is_file() and (directory.parent / "campaign.json").is_file():
+    has_facts, in_campaign = _is_file(directory / "host.json"), _is_file(directory.parent / "campaign.json")
+    if has_facts and in_campaign:
         return True
     runs = directory / "runs"
-    if not runs.is_dir():
+    if not os.path.isdir(runs):  # noqa: PTH112
         return False
-    return (
-        (directory / "host.json").is_file()
-        or (directory.parent / "campaign.json").is_file()
-        or next(runs.glob("*.meta"), None) is not None
-    )
+    return has_facts or in_campaign or next(runs.glob("*.meta"), None) is not None
 
 
-def _measured_host(directory: Path, root: Path) -> HostLogs:
+def _is_file(path: Path) -> bool:
+    """Unlike Path.is_file, this does not raise in directories that one may not look into."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def _measured_host(directory: Path, root: _Root) -> HostLogs:
     """Only runs/*.log are runs: beside them lie the script's own log and its temporary files."""
     runs = directory / "runs"
-    files = _entries(runs, [])[0] if runs.is_dir() else []
+    files = _entries(runs, root)[0] if runs.is_dir() else []
     known = set(files)
     return HostLogs(
-        campaign=directory.parent.name,
-        host=directory.name,
-        directory=directory,
+        campaign=readable(directory.parent.name),
+        host=readable(directory.name),
+        directories=(directory,),
+        places=(root.place(directory) if directory.is_relative_to(root.path) else root.label,),
         measured_here=True,
         partial=False,
         logs=_logs(runs, [name for name in files if name.endswith(".log")], root, known),
         strays=tuple(
-            _name(runs / name, root)
+            root.name(runs / name)
             for name in files
             if name.endswith(".meta") and name.removesuffix(".meta") + ".log" not in known
         ),
@@ -165,58 +254,79 @@ def _single(path: Path) -> HostLogs:
     directory = path.parent.parent if measured_here else path.parent
     sidecar = path.with_suffix(".meta")
     return HostLogs(
-        campaign=directory.parent.name,
-        host=directory.name,
-        directory=directory,
+        campaign=readable(directory.parent.name),
+        host=readable(directory.name),
+        directories=(directory,),
+        places=(readable(directory.name),),
         measured_here=measured_here,
         partial=True,
-        logs=(LogFile(str(path), path.name, str(sidecar) if sidecar.is_file() else None),),
+        logs=(LogFile(str(path), readable(path.name), str(sidecar) if sidecar.is_file() else None),),
     )
 
 
-def _logs(directory: Path, names: Sequence[str], root: Path, files: set[str]) -> tuple[LogFile, ...]:
+def _logs(directory: Path, names: Sequence[str], root: _Root, files: set[str]) -> tuple[LogFile, ...]:
     """The named logs of a directory that holds `files`."""
     base = f"{directory}/"
-    prefix = "" if directory == root else _name(directory, root) + "/"
+    prefix = root.prefix if directory == root.path else root.name(directory) + "/"
     return tuple(
         LogFile(
             path=base + name,
-            name=prefix + name,
+            name=prefix + readable(name),
             sidecar=base + sidecar if (sidecar := name.rpartition(".")[0] + ".meta") in files else None,
         )
         for name in names
     )
 
 
-def _name(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix()
-
-
-def _merge(one: HostLogs, other: HostLogs) -> HostLogs:
-    """The same host reached through two arguments: each log counts once."""
-    _check_same(one, other)
-    known = {log.path for log in one.logs}
+def _merge(one: HostLogs, other: HostLogs, problems: list[str], notes: list[str]) -> HostLogs:
+    """The same host found twice: each of its logs counts once, and of two that differ the first."""
+    known = {log.file: log for log in one.logs}
+    new, same, differing = [], [], []
+    for log in other.logs:
+        first = known.get(log.file)
+        if first is None:
+            new.append(log)
+        elif first.path != log.path:
+            (same if _content(first) == _content(log) else differing).append(log.file)
+    where = f"{one.campaign}/{one.host}: {{}} both in {one.places[0]} and in {other.places[0]}"
+    if same:
+        notes.append(f"{where.format(_some(same))}, with the same content; counted once")
+    if differing:
+        text = f"{where.format(_some(differing))}, with different content; only the first is used"
+        problems.append(f"{text} (if these are two machines, rename one of them)")
     whole = other if one.partial else one
+    by_place = dict(zip(other.directories + one.directories, other.places + one.places, strict=True))
+    by_place = {directory: by_place[directory] for directory in (*one.directories, *other.directories)}
+    there = {*known, *(log.file for log in other.logs)}
+    strays = whole.strays if set(one.directories) == set(other.directories) else one.strays + other.strays
+    # By the log that they have not, which may have been found in the other place.
+    lonely = {name.rpartition("/")[2].removesuffix(".meta") + ".log": name for name in reversed(strays)}
     return HostLogs(
         campaign=one.campaign,
         host=one.host,
-        directory=one.directory,
-        measured_here=one.measured_here,
+        directories=tuple(by_place),
+        places=tuple(by_place.values()),
+        measured_here=one.measured_here or other.measured_here,
         partial=one.partial and other.partial,
-        logs=one.logs + tuple(log for log in other.logs if log.path not in known),
-        strays=whole.strays,
+        logs=one.logs + tuple(new),
+        strays=tuple(name for log, name in reversed(lonely.items()) if log not in there),
     )
 
 
-def _check_one_directory_each(hosts: Sequence[HostLogs]) -> None:
-    first: dict[str, HostLogs] = {}
-    for host in hosts:
-        _check_same(first.setdefault(host.campaign, host), host)
+def _content(log: LogFile) -> tuple[str | None, ...]:
+    """What the log and its sidecar hold, as their sha256; None for what cannot be read."""
+    return tuple(map(sha256, (log.path, log.sidecar)))
 
 
-def _check_same(one: HostLogs, other: HostLogs) -> None:
-    if one.directory.parent != other.directory.parent:
-        raise AnalysisError(
-            f"two campaigns are called '{one.campaign}': {one.directory.parent} and {other.directory.parent}; "
-            "report on them one at a time, or rename one of the directories"
-        )
+def sha256(path: str | Path | None) -> str | None:
+    """A file's sha256 in hex; None where there is none that can be read."""
+    try:
+        return None if path is None else hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
+def _some(names: Sequence[str]) -> str:
+    """'3 logs (a, b, ...)'."""
+    listed = ", ".join(map(readable, names[:2])) + (", ..." if len(names) > 2 else "")
+    return f"{len(names)} log{'s' if len(names) != 1 else ''} ({listed})"

@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 
 from analysis import stats
 from analysis.study import Cell, Machine, Setting, Study, metric_label
-from analysis.tables import GEOMEAN, interval, number, places
+from analysis.tables import GEOMEAN, interval, number, places, share_of_models
 
 STYLE = {
     "font.size": 9.0,
@@ -106,8 +106,13 @@ def bars(study: Study, machine: Machine, setting: Setting, metric: str) -> Figur
     return figure
 
 
-def speedup(study: Study, table: pd.DataFrame, machine: Machine, setting: Setting) -> Figure:
-    """The speedups of one machine and setting with their intervals; `table` is their part of `tables.speedups`."""
+def speedup(study: Study, table: pd.DataFrame, machine: Machine, setting: Setting) -> Figure | None:
+    """The speedups of one machine and setting with their intervals; `table` is their part of `tables.speedups`.
+
+    None if there is none.
+    """
+    if table["speedup"].isna().all():
+        return None
     models = [model for model in table["model"].drop_duplicates() if model != GEOMEAN]
     variants = list(table["variant"].drop_duplicates())
     names = [*(_wrapped(model, 28) for model in models), "geometric mean"]
@@ -213,6 +218,8 @@ def _speedup_mark(axes: Axes, row: tuple, y: float, colour: str) -> None:
     axes.plot(row.speedup, y, shape, color=colour, markerfacecolor=colour if sure else "white", markersize=4.5)
     bounds = interval(row.ci_low, row.ci_high)
     text = f"{number(row.speedup)} ({bounds})" if bounds else number(row.speedup)
+    if row.model == GEOMEAN and (share := share_of_models(row.method)):
+        text += f", {share}"
     _beside(axes, y, text if sure else f"{text} {row.verdict}", _QUIET)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 TICKS_PER_S = 100  # USER_HZ, the unit of /proc/stat: 100 on every Linux port that runs TFLite
 
@@ -27,6 +27,9 @@ _TIMES = re.compile(r"\s*([0-9]{1,9})m([0-9]{1,9}\.?[0-9]*)s\s+([0-9]{1,9})m([0-
 # `vcgencmd get_throttled`: bits 0-3 are true now, bits 16-19 have been true since boot.
 # https://www.raspberrypi.com/documentation/computers/os.html#get_throttled
 _THROTTLED = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
+
+_CONTROLS = [(name, f"control.{name}") for name in ("governor", "turbo", "pin_cpus", "nice")]
+_THROTTLED_KEYS = ("before.throttled", "during.throttled", "after.throttled")
 
 
 def parse(text: str) -> dict[str, str]:
@@ -73,12 +76,41 @@ def doubts(facts: Mapping[str, str]) -> list[str]:
         found.append("the sidecar is cut short")
     elif integer(facts, "exit_code") is None:
         found.append("the sidecar has no exit code")
-    before, after = _throttled(facts, "before.throttled"), _throttled(facts, "after.throttled")
-    # Since-boot bits count only if they came up during the run.
-    bits = (before | after) & 0xF | (after & ~before) >> 16 & 0xF
-    if causes := [words for bit, words in _THROTTLED.items() if bits >> bit & 1]:
-        found.append(f"the machine was held back during the run: {', '.join(causes)}")
+    if said := facts.get("invalid"):
+        found.append(said)
+    else:
+        found += _disturbances(facts)
     return found
+
+
+def _disturbances(facts: Mapping[str, str]) -> Iterator[str]:
+    """What the run script makes a run invalid for; for the sidecars of scripts that did not judge."""
+    before, during, after = [throttled(facts.get(key, "")) or 0 for key in _THROTTLED_KEYS]
+    # Since-boot bits count only if they came up during the run.
+    if bits := (before | during | after) & 0xF | (after & ~before) >> 16 & 0xF:
+        causes = [words for bit, words in _THROTTLED.items() if bits >> bit & 1]
+        yield f"the machine was held back during the run: {', '.join(causes)}"
+    if (events := rise(facts, "thermal_throttle_count") or 0) > 0:
+        yield f"the CPUs were throttled for heat during the run ({events} times)"
+    if (pages := rise(facts, "pages_swapped") or 0) > 0:
+        yield f"the machine swapped during the run ({pages} pages)"
+    early, late = facts.get("before.governor"), facts.get("after.governor")
+    if early and late and early != late:
+        yield f"the frequency governor changed during the run, from {early} to {late}"
+
+
+def rise(facts: Mapping[str, str], counter: str) -> int | None:
+    """By how much a counter of the machine rose during the run; None where it is not there, or began anew."""
+    before, after = "before." + counter, "after." + counter
+    if before not in facts or after not in facts:
+        return None
+    early, late = integer(facts, before), integer(facts, after)
+    return None if early is None or late is None or late < early else late - early
+
+
+def control(facts: Mapping[str, str]) -> str:
+    """What was set on the machine for the run: 'governor=performance pin_cpus=2-3', or 'none'."""
+    return " ".join([f"{name}={facts[key]}" for name, key in _CONTROLS if facts.get(key)]) or "none"
 
 
 def duration_s(facts: Mapping[str, str]) -> float | None:
@@ -125,11 +157,14 @@ def _cpu_s(facts: Mapping[str, str], key: str) -> float | None:
     return 60 * (int(user_min) + int(system_min)) + float(user_s) + float(system_s)
 
 
-def _throttled(facts: Mapping[str, str], key: str) -> int:
+def throttled(text: str) -> int | None:
+    """The firmware's throttle bits from `throttled=0x5`, `0x5` or `5`, all of them hex; None for no number."""
+    if not text:
+        return None
     try:
-        return int(facts[key].removeprefix("throttled="), 16)
-    except (KeyError, ValueError):
-        return 0
+        return int(text.removeprefix("throttled="), 16)
+    except ValueError:
+        return None
 
 
 def _difference(late: float | None, early: float | None) -> float | None:

@@ -6,7 +6,7 @@ what tables are made of, so that what failed or is missing keeps its row.
 
 from __future__ import annotations
 
-import re
+import math
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from analysis.campaign import COLUMNS, CONFIGURATION, INTEGER, METRICS, Dataset
+from analysis.campaign import Dataset
+from analysis.names import COLUMNS, CONFIGURATION, INTEGER, METRICS, slug
 from analysis.stats import Sample
 
 SETTING = CONFIGURATION[2:]  # all of a configuration but model and variant
@@ -37,11 +38,12 @@ STUDY_METRICS: dict[str, tuple[str, str]] = {
     "memory_init_mb": ("Memory after initialization", "MB"),
     "memory_overall_mb": ("Memory overall", "MB"),
 }
-# What speedups can be made of; a ratio of spreads is not a speedup.
-TIME_METRICS = tuple(name for name in METRICS if name.endswith("_ms") and name != "std_inference_ms")
-
 # Facts of runs that must be the same on both sides of a comparison.
-SAME_ON_BOTH_SIDES = ("weights", "runner_version", "runner_sha256", "governor")
+SAME_ON_BOTH_SIDES = ("weights", "runner_version", "runner_sha256", "governor", "turbo", "control")
+
+
+# Clocks that differ by more are worth a word; nothing is ordered by them.
+CLOCK_OFFSET_S = 60
 
 
 class Machine(NamedTuple):
@@ -97,11 +99,6 @@ def cell_key(cell: Cell) -> tuple:
 def row_label(model: str, variant: str) -> str:
     """The seed's name of a row: MobileNet, MobileNet_quant, and MobileNet_<variant> for what it did not have."""
     return model + {"float32": "", "dynamic_range": "_quant"}.get(variant, f"_{variant}")
-
-
-def slug(name: str) -> str:
-    """A name as part of a file name."""
-    return re.sub(r"[^A-Za-z0-9._+-]+", "_", name).strip("._") or "unnamed"
 
 
 @dataclass(frozen=True)
@@ -175,7 +172,7 @@ class Study:
     def machines(self) -> list[Machine]:
         """Every machine that has a run, a plan or facts, or that its campaign names; sorted."""
         found = set(zip(self.runs["campaign"], self.runs["host"], strict=True))
-        found |= {*self.dataset.hosts, *self.dataset.plans}
+        found |= {*self.dataset.hosts, *self.dataset.plans, *self.dataset.unfinished}
         found |= {(name, host) for name in self.dataset.campaigns for host in texts(self.campaign(name).get("hosts"))}
         return sorted(Machine(*key) for key in found)
 
@@ -209,9 +206,15 @@ class Study:
             models, variants = kinds[cell.machine.campaign]
             models.add(cell.model)
             variants.add(cell.variant)
+        # A machine of which nothing is known would have been measured as all others of its campaign were.
+        common: dict[str, set[Setting]] = {}
+        for machine, have in by_machine.items():
+            if settings := {cell.setting for cell in have}:
+                common[machine.campaign] = common.get(machine.campaign, settings) & settings
         for machine, have in by_machine.items():
             used = self.planned.get(machine) or {cell for cell in have if self.n(cell, "ok")} or have
-            settings = {cell.setting for cell in used} or set(_all_settings(self.asked(machine.campaign)))
+            settings = {cell.setting for cell in used} or common.get(machine.campaign)
+            settings = settings or set(_all_settings(self.asked(machine.campaign)))
             of_model: dict[str, set[Setting]] = defaultdict(set)
             for cell in have:
                 of_model[cell.model].add(cell.setting)
@@ -247,6 +250,34 @@ class Study:
         values = {name: getattr(setting, name) for name in self.varying}
         parts = [_setting_text(name, value) for name, value in values.items() if value not in (None, "")]
         return ", ".join(parts) or ("defaults" if values else "")
+
+    def host_name(self, machine: Machine) -> str:
+        """The host's name in its inventory, with the campaign where there are several."""
+        return machine.host if len(self.dataset.campaigns) < 2 else "/".join(machine)
+
+    @cached_property
+    def repeated(self) -> dict[Machine, tuple[int, int]]:
+        """Of each machine that has any: how many runs were repeated, and of how many of these a repeat is ok."""
+        columns = (plain(self.runs[name]) for name in ("campaign", "host", "log", "retry", "status"))
+        repeats: dict[Machine, dict[str, bool]] = defaultdict(dict)
+        for campaign, host, log, retry, status in zip(*columns, strict=True):
+            if retry:
+                original = log.rpartition("/")[2].rpartition(".retry")[0]
+                of_machine = repeats[Machine(campaign, host)]
+                of_machine[original] = of_machine.get(original, False) or status == "ok"
+        return {machine: (len(of), sum(of.values())) for machine, of in repeats.items()}
+
+    def clock_offset_s(self, machine: Machine) -> float:
+        """By how much the machine's clock was ahead of the controller's, in seconds; 0 where that is not known."""
+        offset = (self.dataset.hosts.get(machine) or {}).get("clock_offset_s")
+        return float(offset) if isinstance(offset, int | float) and math.isfinite(offset) else 0.0
+
+    @cached_property
+    def dates(self) -> list[str]:
+        """The days on which runs were started, by clocks that are right as far as one knows."""
+        started = zip(*(self.runs[name] for name in ("campaign", "host", "start_utc")), strict=True)
+        days = {(Machine(campaign, host), start[:10]) for campaign, host, start in started if start}
+        return sorted({day for machine, day in days if abs(self.clock_offset_s(machine)) <= CLOCK_OFFSET_S})
 
     @cached_property
     def platforms(self) -> dict[Machine, str]:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis import stats
-from analysis.campaign import COLUMNS, INTEGER, METRICS
+from analysis import sidecar, stats
+from analysis.names import COLUMNS, INTEGER, METRICS
 from analysis.study import (
     CELL,
     SAME_ON_BOTH_SIDES,
@@ -211,6 +211,12 @@ def speedups(study: Study, metric: str, baseline: str) -> pd.DataFrame:
     return table[[*_COMPARISON, *numbers, "p_holm", "n_baseline", "n_candidate", "method", "reason", "metric"]]
 
 
+def share_of_models(method: str) -> str:
+    """'5 of 7 models' from the method of a geometric mean that leaves some out; '' if it has all."""
+    models = method.removeprefix("geometric mean of ")
+    return models if " of " in models else ""
+
+
 def effects(study: Study, baseline: str) -> pd.DataFrame:
     """tables/effects.csv: baseline / candidate for each of the seed's metrics; uncorrected and without a verdict."""
     tables = [_comparison_table(study, compare(study, m, baseline), m, baseline) for m in STUDY_METRICS]
@@ -272,6 +278,7 @@ MACHINE_FACTS = (
     "threads_per_core", "cpu_mhz", "cpu_min_mhz", "cpu_max_mhz", "bogomips", "l1d_kb", "l1i_kb", "l2_kb", "l3_kb",
     "cpu_features", "memory_total_mb", "swap_total_mb", "os", "kernel", "governor", "turbo", "virtualization",
     "microcode", "python", "glibc", "sensors", "collected_utc",
+    "clock_offset_s",
 )  # fmt: skip
 
 
@@ -289,7 +296,9 @@ def trust(study: Study, metric: str) -> pd.DataFrame:
     """tables/trust.csv: per machine, how many runs are usable and in which state they were made.
 
     `*_missing` counts configurations without an ok run; `cv_percent_*` is sd/mean of the metric between repetitions;
-    the machine's state is over its ok runs: steal and other load in percent of the machine, load1 before each run.
+    the machine's state is over its ok runs: steal and other load in percent of the machine, load1 before each run;
+    but for `thermal_throttle_events` and `swapped_pages`, which make a run invalid, and `waited_s`: sums over all runs.
+    `repeated` counts originals, `repeated_ok` those with an ok repeat; repeats are also in ok, invalid and failed.
     """
     cells, runs_of = defaultdict(list), study.runs.groupby(["campaign", "host"], sort=False).groups
     for cell in study.cells:
@@ -301,7 +310,8 @@ def trust(study: Study, metric: str) -> pd.DataFrame:
         samples = [np.array(study.sample(cell, metric).values) for cell in cells[machine]]
         n = [study.n(cell, "ok") for cell in cells[machine]]
         cv = [100 * s.std(ddof=1) / s.mean() for s in samples if len(s) > 1 and s.mean() > 0]
-        throttled = ok["throttled_after"][ok["throttled_after"] != ""]
+        throttled = [bits for text in ok["throttled_after"] if (bits := sidecar.throttled(text)) is not None]
+        repeated, repeated_ok = study.repeated.get(machine, (0, 0))
         rows.append(
             {
                 **machine._asdict(),
@@ -311,16 +321,42 @@ def trust(study: Study, metric: str) -> pd.DataFrame:
                 "repetitions_min": min((k for k in n if k), default=0),
                 "repetitions_max": max(n, default=0),
                 **{status: int((mine["status"] == status).sum()) for status in ("ok", "invalid", "failed")},
+                "repeated": repeated,
+                "repeated_ok": repeated_ok,
                 "cv_percent_median": np.median(cv) if cv else math.nan,
                 "cv_percent_max": max(cv, default=math.nan),
                 "steal_percent_max": ok["steal_percent"].max(),
                 "other_cpu_percent_median": ok["other_cpu_percent"].median(),
                 "other_cpu_percent_max": ok["other_cpu_percent"].max(),
                 "load1_before_max": ok["load1_before"].max(),
-                "temperature_max_c": ok["temperature_after_c"].max(),
-                "throttled_runs": int((throttled != "0x0").sum()) if len(throttled) else None,
+                "temperature_min_c": _ends(ok, "temperature_before_c", "temperature_after_c")[0],
+                "temperature_max_c": _ends(ok, "temperature_before_c", "temperature_after_c")[1],
+                "cpu_mhz_min": _ends(ok, "cpu_mhz_before", "cpu_mhz_after")[0],
+                "cpu_mhz_max": _ends(ok, "cpu_mhz_before", "cpu_mhz_after")[1],
+                "throttled_runs": sum(map(bool, throttled)) if throttled else None,
+                **{name: _sum(mine[name]) for name in ("thermal_throttle_events", "swapped_pages", "waited_s")},
                 "without_state": int((ok["start_utc"] == "").sum()),
-                **{name: " ".join(sorted(set(ok[name]) - {""})) for name in ("governor", "weights", "runner_version")},
+                **{name: " ".join(_values(ok[name])) for name in _FACTS},
+                "control": "; ".join(_values(ok["control"])),
             }
         )
-    return pd.DataFrame(rows).astype({"throttled_runs": INTEGER})
+    return pd.DataFrame(rows).astype(dict.fromkeys(_COUNTS_IF_KNOWN, INTEGER))
+
+
+_COUNTS_IF_KNOWN = ("throttled_runs", "thermal_throttle_events", "swapped_pages")
+_FACTS = ("governor", "turbo", "weights", "runner_version")
+
+
+def _ends(runs: pd.DataFrame, *columns: str) -> tuple[float, float]:
+    """The least and the greatest value in some columns; NaN where there is none."""
+    values = runs[list(columns)]
+    return values.min().min(), values.max().max()
+
+
+def _values(column: pd.Series) -> list[str]:
+    return sorted(set(column) - {""})
+
+
+def _sum(column: pd.Series) -> float | int | None:
+    """The sum of what is known; None where nothing is."""
+    return column.sum() if column.notna().any() else None

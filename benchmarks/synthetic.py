@@ -61,6 +61,9 @@ _STATE = """\
 {when}.cpu_mhz=2400
 {when}.temperature_c=41.2
 {when}.throttled=0x0
+{when}.turbo=on
+{when}.pages_swapped=1200
+{when}.thermal_throttle_count=3
 {when}.children_times=0m{seconds}.50s 0m0.50s
 """
 

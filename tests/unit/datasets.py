@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.campaign import COLUMNS, INTEGER, NUMBER, Dataset
+from analysis.campaign import Dataset
+from analysis.names import COLUMNS, INTEGER, NUMBER
 from benchmarks.synthetic import STUDY_MS
 
 
@@ -50,7 +51,7 @@ def runs_frame(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
 
 
 def dataset(rows: Iterable[dict[str, Any]], **parts: Any) -> Dataset:
-    """A dataset of these runs; campaigns, hosts, plans and problems may be given."""
+    """A dataset of these runs; all else may be given."""
     runs = runs_frame(rows)
     machines = list(dict.fromkeys(zip(runs["campaign"], runs["host"], strict=True)))
     return Dataset(
@@ -59,6 +60,8 @@ def dataset(rows: Iterable[dict[str, Any]], **parts: Any) -> Dataset:
         hosts={machine: {} for machine in machines} | parts.get("hosts", {}),
         plans=parts.get("plans", {}),
         problems=parts.get("problems", []),
+        unfinished=parts.get("unfinished", {}),
+        notes=parts.get("notes", []),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from analysis import sidecar
 from analysis.campaign import COLUMNS, METRICS, model_and_variant, read
 from analysis.errors import AnalysisError
+from analysis.study import Study
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 CAMPAIGNS = DATA / "campaigns"
@@ -69,8 +71,8 @@ def test_a_campaign():
     assert dataset.hosts["demo", "pi"]["cpus"] == 4
     assert dataset.plans["demo", "nuc"] is None
     assert list(dataset.plans["demo", "pi"]["batch_size"]) == ["-"] * 8
+    assert dataset.unfinished == {("demo", "unreachable"): "nothing has come home"}
     assert dataset.problems == [
-        "demo/unreachable: nothing came home from this host",
         "demo/pi/runs/0007_MobileNet.int8.litert.t4_r1.meta: a sidecar without a log",
         "demo/pi: 2 of 6 planned runs have no log (0007_MobileNet.int8.litert.t4_r1, 0008_MobileNet.int8.litert.t4_r2)",
     ]
@@ -124,6 +126,9 @@ def test_all_columns_of_a_run():
         "throttled_after": "0x0",
         "governor": "performance",
         "warnings": "",
+        "cpu_mhz_before": 2400.0,
+        "turbo": "",
+        "control": "none",
         "iteration_wall_us": [8000, 8100, 8050],
     }
 
@@ -161,6 +166,18 @@ def test_reading_twice_gives_the_same():
         ("after.throttled=0x0", "after.throttled=0x4", "invalid", f"{HELD_BACK}: throttled"),
         ("after.throttled=0x0", "after.throttled=0x20000", "invalid", f"{HELD_BACK}: frequency capped"),
         ("after.throttled=0x0", "after.throttled=", "ok", ""),
+        ("after.throttled=0x0", "after.throttled=4", "invalid", f"{HELD_BACK}: throttled"),
+        ("boot_id", "during.throttled=0x2\nboot_id", "invalid", f"{HELD_BACK}: frequency capped"),
+        ("boot_id", "before.thermal_throttle_count=7\nafter.thermal_throttle_count=9\nboot_id", "invalid",
+         "the CPUs were throttled for heat during the run (2 times)"),
+        ("boot_id", "before.pages_swapped=10\nafter.pages_swapped=14\nboot_id", "invalid",
+         "the machine swapped during the run (4 pages)"),
+        ("boot_id", "before.pages_swapped=14\nafter.pages_swapped=10\nboot_id", "ok", ""),
+        ("boot_id", "before.pages_swapped=1\nafter.pages_swapped=x\nboot_id", "ok", ""),
+        ("after.governor=performance", "after.governor=powersave", "invalid",
+         "the frequency governor changed during the run, from performance to powersave"),
+        ("after.throttled=0x0", "after.throttled=0x4\ninvalid=throttled; swapped", "invalid", "throttled; swapped"),
+        ("exit_code=0", "exit_code=3\ninvalid=throttled", "failed", "exit code 3"),
         ("after.cpu_ticks=", "after.cpu_ticks=x ", "ok", ""),
         ("model_file=MobileNet.float32.tflite", "model_file=VGG16", "invalid",
          "the log is of 'MobileNet.float32.tflite', but the sidecar says 'VGG16'"),
@@ -219,6 +236,90 @@ def test_missing_runs_of_a_fixed_number_of_repetitions(logs_dir):
     assert "demo/pi: 3 of 8 planned runs have no log (0006_MobileNet.dynamic_range.litert.t4_r3, " in "\n".join(
         read([logs_dir]).problems
     )
+
+
+def test_a_host_that_is_not_through_its_plan(pi):
+    """Without DONE there is more to come, and how much is said in one place."""
+    (pi / "DONE").unlink()
+    dataset = read([pi.parent])
+    assert dataset.unfinished == {
+        ("demo", "pi"): "5 of 8 runs",
+        ("demo", "unreachable"): "nothing has come home",
+    }
+    assert not any("planned runs" in problem for problem in dataset.problems)
+    shutil.rmtree(pi / "runs")
+    (pi / "host.json").rename(pi.parent / "nuc" / "host.json")
+    assert read([pi.parent]).unfinished["demo", "pi"] == "0 of 8 runs"
+    shutil.rmtree(pi)
+    assert read([pi.parent]).unfinished["demo", "pi"] == "nothing has come home"
+
+
+def test_hosts_are_named_as_missing_however_few_are_there(logs_dir):
+    shutil.rmtree(logs_dir / "demo" / "pi")
+    edit(logs_dir / "demo" / "campaign.json", '"unreachable"', '"pi2", "pi4"')
+    for path in (logs_dir, logs_dir / "demo", logs_dir / "demo" / "nuc"):
+        assert read([path]).unfinished == {("demo", host): "nothing has come home" for host in ("pi", "pi2", "pi4")}
+
+
+# --- Repeats -----------------------------------------------------------------------------------------------------
+
+# Run 4 of `pi` is invalid: float32, block and repetition 2.
+INVALID_RUN = "0004_MobileNet.float32.litert.t4_r2"
+
+
+def repeat(pi: Path, run: str, k: int, *changes: tuple[str, str]) -> None:
+    """A repeat as the run script leaves it: the columns of its plan line, its own name, and `retry`."""
+    runs = pi / "runs"
+    shutil.copy(runs / f"{run}.log", runs / f"{run}.retry{k}.log")
+    meta = runs / f"{run}.retry{k}.meta"
+    shutil.copy(runs / f"{run}.meta", meta)
+    for old, new in ((f"run={run}\n", f"run={run}.retry{k}\nretry={k}\n"), *changes):
+        edit(meta, old, new)
+
+
+FINE = ("after.throttled=", "after.was_throttled=")
+
+
+def test_a_repeat_takes_the_place_of_its_original_in_the_block(pi):
+    repeat(pi, INVALID_RUN, 1)
+    repeat(pi, INVALID_RUN, 2, FINE)
+    dataset = read([pi])
+    runs = dataset.runs[dataset.runs["log"].str.contains(INVALID_RUN)]
+    assert list(runs["status"]) == ["invalid", "invalid", "ok"]
+    assert list(runs["retry"].fillna(0)) == [0, 1, 2]
+    assert set(runs["block"]) == set(runs["repetition"]) == {2}
+    assert not any("retry" in problem for problem in dataset.problems)
+    sample = Study(dataset).sample(Study(dataset).run_cells[runs.index[0]], "avg_inference_ms")
+    assert sorted(sample.by_block()) == [1, 2]
+
+
+def test_a_repeat_without_a_sidecar_is_of_its_originals_plan_line(pi):
+    repeat(pi, INVALID_RUN, 1)
+    (pi / "runs" / f"{INVALID_RUN}.retry1.meta").unlink()
+    row = one(pi, f"{INVALID_RUN}.retry1.log")
+    assert (row["status"], row["runner"], row["block"], row["retry"]) == ("invalid", "litert", 2, 1)
+
+
+def test_of_two_ok_runs_in_one_block_the_first_counts(pi):
+    run = LOG.removesuffix(".log")
+    repeat(pi, run, 1)
+    dataset = read([pi])
+    runs = dataset.runs[dataset.runs["log"].str.contains(run)]
+    assert list(runs["status"]) == ["ok", "invalid"]
+    assert "has an ok run of this already" in runs["reason"].iloc[1]
+    assert any("is a second ok run of what runs/0001" in problem for problem in dataset.problems)
+
+
+# --- What the machine was set to -----------------------------------------------------------------------------------
+
+
+def test_what_was_set_on_the_machine(pi):
+    added = (
+        "before.turbo=off\nwaited_s=12\ncontrol.governor=performance\ncontrol.pin_cpus=2-3\ncontrol.nice=-5\nboot_id"
+    )
+    edit(pi / "runs" / LOG.replace(".log", ".meta"), "boot_id", added + "boot_id")
+    row = one(pi)
+    assert (row["control"], row["turbo"], row["waited_s"]) == ("governor=performance pin_cpus=2-3 nice=-5", "off", 12)
 
 
 @pytest.mark.parametrize(
@@ -284,9 +385,9 @@ def test_what_an_argument_may_be(logs_dir, monkeypatch, arguments, count, prefix
 
 
 def test_a_single_file_does_not_make_the_others_missing():
-    assert read([CAMPAIGNS / "logs" / "demo" / "pi" / "runs" / LOG]).problems == [
-        "demo/unreachable: nothing came home from this host"
-    ]
+    dataset = read([CAMPAIGNS / "logs" / "demo" / "pi" / "runs" / LOG])
+    assert dataset.problems == []
+    assert dataset.unfinished == {("demo", "unreachable"): "nothing has come home"}
 
 
 def test_logs_from_elsewhere():
@@ -340,6 +441,15 @@ def test_links_to_directories_do_not_count_twice(logs_dir):
     assert set(read([logs_dir / "latest"]).runs["campaign"]) == {"latest"}
 
 
+def test_names_that_are_no_text_are_shown_as_far_as_they_are(tmp_path):
+    host = tmp_path / "lab" / os.fsdecode(b"h\xff")
+    shutil.copytree(CAMPAIGNS / "foreign" / "board", host)
+    (host / "MobileNet.log").rename(host / os.fsdecode(b"\x1b[2J\xff.log"))
+    runs = read([tmp_path]).runs
+    assert set(runs["host"]) == {"h?"}
+    assert "lab/h?/?[2J?.log" in set(runs["log"])
+
+
 def test_an_unreadable_log_is_a_failed_run(pi):
     (pi / "runs" / LOG).unlink()
     (pi / "runs" / LOG).symlink_to("nowhere")
@@ -352,10 +462,6 @@ def test_an_unreadable_log_is_a_failed_run(pi):
         (["nowhere"], r"nowhere: no such file or directory; expected logs/<campaign>/"),
         (["empty"], r"empty: no logs found; expected logs/<campaign>/"),
         (["text"], r"text: none of the files holds a benchmark run; expected logs/"),
-        (
-            ["logs", "copy"],
-            r"two campaigns are called 'demo': .*/logs/demo and .*/copy/demo; report on them one at a time",
-        ),
     ],
 )
 def test_mistakes_get_one_line(logs_dir, tmp_path, monkeypatch, arguments, message):
@@ -363,7 +469,6 @@ def test_mistakes_get_one_line(logs_dir, tmp_path, monkeypatch, arguments, messa
     (tmp_path / "empty" / "sub").mkdir(parents=True)
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "notes.txt").write_text("nothing\n")
-    shutil.copytree(logs_dir, tmp_path / "copy")
     with pytest.raises(AnalysisError, match=message) as caught:
         read([Path(argument) for argument in arguments])
     assert "\n" not in str(caught.value)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import filecmp
+import os
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -15,8 +18,9 @@ import pytest
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from analysis import campaign, findings, plots, report
+from analysis import campaign, document, findings, output, plots, report
 from analysis.errors import AnalysisError
+from benchmarks.synthetic import write_campaign
 from tests.unit.datasets import STUDY_MS, dataset, run, study_rows
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,14 +63,14 @@ def demo():
         "memory_total_mb": 8059, "os": "Debian 12", "kernel": "6.6.20", "virtualization": "none",
     }  # fmt: skip
     hosts = {("demo", "pi"): pi, ("demo", "xeon"): {"virtualization": "kvm", "governor": "powersave"}}
-    problems = ["demo/ghost: nothing came home from this host"]
-    return dataset(rows, campaigns={"demo": facts}, hosts=hosts, problems=problems)
+    unfinished = {("demo", "ghost"): "nothing has come home"}
+    return dataset(rows, campaigns={"demo": facts}, hosts=hosts, unfinished=unfinished)
 
 
 @pytest.fixture(scope="module")
 def out(demo, tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "demo"
-    report.publish(report.build(demo), path)
+    document.publish(document.build(demo), path)
     return path
 
 
@@ -103,7 +107,7 @@ def test_tables_read_back(out, demo):
 
 
 def test_the_same_logs_give_the_same_bytes(demo, out, tmp_path):
-    report.publish(report.build(demo), tmp_path / "elsewhere" / "other name")
+    document.publish(document.build(demo), tmp_path / "elsewhere" / "other name")
     again = tmp_path / "elsewhere" / "other name"
     assert files(again) == files(out)
     different = [name for name in files(out) if not filecmp.cmp(out / name, again / name, shallow=False)]
@@ -187,12 +191,18 @@ def test_html_names_every_run_that_is_in_no_mean(page, demo):
     for log in demo.runs["log"][demo.runs["status"] != "ok"]:
         assert log in text
     assert "killed (out of memory) <sic>" in text
-    assert "demo/ghost: nothing came home from this host" in text
 
 
 def test_html_warns_at_the_top(out):
     top = (out / "report.html").read_text(encoding="utf-8").split('<section id="found">')[0]
-    for words in ("Weights are random: speed only", "profile quick", "failed", "Virtual machine", "3 repetitions"):
+    for words in (
+        "ghost: nothing has come home",
+        "Weights are random: speed only",
+        "profile quick",
+        "failed",
+        "Virtual machine",
+        "3 repetitions",
+    ):
         assert words in top
 
 
@@ -202,7 +212,7 @@ def test_text_from_logs_is_never_markup(tmp_path):
             for v, ms in (("float32", 9.0), (evil, 3.0)) for i in (1, 2)]  # fmt: skip
     rows.append(run(host=evil, status="failed", reason=evil, warnings=evil, log=evil))
     data = dataset(rows, problems=[evil], campaigns={"demo": {"settings": {evil: evil}, "models": [{"model": evil}]}})
-    report.publish(report.build(data), tmp_path / "out")
+    document.publish(document.build(data), tmp_path / "out")
     page = Page((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
     assert "script" not in page.tags
     assert page.open == []
@@ -217,7 +227,7 @@ def test_text_from_logs_is_never_markup(tmp_path):
 
 
 def test_findings_are_sentences_with_intervals(demo):
-    made = report.build(demo)
+    made = document.build(demo)
     by_machine = {finding.where: " ".join(finding.sentences) for finding in made.findings}
     xeon = by_machine["Intel | <Skylake>"]
     number = r"\d+\.\d+ \(\d+\.\d+ to \d+\.\d+\)"
@@ -248,14 +258,71 @@ REPEATED = [{"variant": v, "repetition": i, "avg_inference_ms": ms + i / 10}
     ],
 )
 def test_notices(change, level, words):
-    made = report.build(dataset([run(**{"governor": "performance"} | facts | change) for facts in REPEATED]))
+    made = document.build(dataset([run(**{"governor": "performance"} | facts | change) for facts in REPEATED]))
     found = [(notice.level, notice.text) for notice in made.notices]
     assert any(lv == level and words in text for lv, text in found) if level else found == []
 
 
+def test_invalid_runs_and_their_repeats_can_be_told_apart():
+    """Of 12 runs 2 were invalid, one was repeated twice and one once; only the first came out well."""
+    rows = [run(**facts, block=facts["repetition"]) for facts in REPEATED]
+    for row, name in ((rows[0], "a"), (rows[1], "b")):
+        row |= {"status": "invalid", "reason": "throttled", "log": f"pi/runs/{name}.log"}
+    rows += [
+        rows[0] | {"retry": 1, "log": "pi/runs/a.retry1.log"},
+        rows[0] | {"retry": 2, "log": "archives/x.zip/pi/runs/a.retry2.log", "status": "ok", "reason": ""},
+        rows[1] | {"retry": 1, "log": "pi/runs/b.retry1.log", "status": "failed"},
+    ]
+    made = document.build(dataset(rows))
+    trust = made.tables["trust"].iloc[0]
+    assert trust[["ok", "invalid", "failed", "repeated", "repeated_ok"]].tolist() == [11, 3, 1, 2, 1]
+    sentence = "Of 12 first attempts, 2 were invalid and 0 failed; 2 were repeated, 1 of these with success."
+    assert any(sentence in notice.text for notice in made.notices)
+    assert "15 runs: 11 ok, 3 invalid, 1 failed; 2 were repeated, 1 of these with success" in document.terminal_text(
+        made
+    )
+    assert made.tables["speedup"].query("model == 'MobileNet'")["method"].item() == "Fieller, 5 blocks paired"
+    assert list(made.tables["runs"])[-1] == "retry"
+
+
+def test_hosts_that_are_not_done_are_named_first(demo):
+    rows = [run(host=f"h{i}", **facts) for i in range(2) for facts in REPEATED]
+    unfinished = {("demo", "h1"): "12 of 70 runs", ("demo", "pi4"): "nothing has come home"}
+    made = document.build(dataset(rows, unfinished=unfinished))
+    assert [notice.text for notice in made.notices[:2]] == ["h1: 12 of 70 runs", "pi4: nothing has come home"]
+    assert not made.complete
+    text = document.terminal_text(made)
+    assert "! h1: 12 of 70 runs\n! pi4: nothing has come home\n" in text
+    assert "missing" not in text.partition("comparisons")[0]  # no table of a machine that has nothing
+    many = {("demo", f"pi{i:02}"): "nothing has come home" for i in range(50)}
+    texts = [n.text for n in document.build(dataset(rows, unfinished=many)).notices if n.level == findings.CAUTION]
+    assert "and 30 more hosts that are not done" in texts
+
+
+def test_clocks_of_hosts_are_doubted():
+    rows = [run(host=h, start_utc=f"{y}-11-20T13:30:00Z", **f) for h, y in (("a", 2026), ("b", 1970)) for f in REPEATED]
+    hosts = {("demo", "a"): {"clock_offset_s": -3.5}, ("demo", "b"): {"clock_offset_s": -1.77e9}}
+    made = document.build(dataset(rows, hosts=hosts))
+    notes = [notice.text for notice in made.notices if "clock" in notice.text and "governor" not in notice.text]
+    assert len(notes) == 1
+    assert notes[0].startswith("The clock of b is 1770000000 s behind the controller's")
+    assert made.study.dates == ["2026-11-20"]
+    for odd in (None, "x", float("nan"), True):
+        assert (
+            document.build(dataset(rows, hosts={("demo", "a"): {"clock_offset_s": odd}})).study.dates[0] == "1970-11-20"
+        )
+
+
+def test_what_was_found_twice_is_a_note():
+    made = document.build(dataset([run(**facts) for facts in REPEATED], notes=["x: found twice"]))
+    assert (findings.NOTE, "x: found twice.") in [(notice.level, notice.text) for notice in made.notices]
+    assert "  x: found twice" in document.terminal_text(made)
+    assert made.complete
+
+
 def test_mixed_binaries_are_refused_at_the_top():
     rows = [run(**facts, runner_sha256=facts["variant"]) for facts in REPEATED]
-    notices = report.build(dataset(rows)).notices
+    notices = document.build(dataset(rows)).notices
     assert notices[0].level == findings.UNTRUSTED
     assert "runner_sha256 differs: float32, int8" in notices[0].text
 
@@ -281,19 +348,19 @@ ODD = {
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 @pytest.mark.parametrize("name", ODD)
 def test_odd_datasets_give_a_report(name, tmp_path):
-    made = report.build(dataset(ODD[name]))
-    report.publish(made, tmp_path / "out")
+    made = document.build(dataset(ODD[name]))
+    document.publish(made, tmp_path / "out")
     page = Page((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
     assert page.sections == SECTIONS
     assert page.open == []
-    assert report.terminal_text(made)
+    assert document.terminal_text(made)
 
 
 # --- charts -----------------------------------------------------------------------------------------------------------
 
 
 def drawn(rows, draw):
-    study = report.build(dataset(rows)).study
+    study = document.build(dataset(rows)).study
     with rc_context(plots.STYLE):
         figure = draw(study, *next(iter(study.groups)))
         FigureCanvasAgg(figure).draw()
@@ -331,7 +398,7 @@ def test_bars_stand_on_zero_and_what_has_no_bar_says_why():
 
 
 def test_a_metric_that_no_run_reports_has_no_chart():
-    study = report.build(dataset([run()])).study
+    study = document.build(dataset([run()])).study
     assert plots.bars(study, *next(iter(study.groups)), "first_inference_ms") is None
 
 
@@ -372,9 +439,163 @@ def test_mistakes_get_one_line(arguments, message, tmp_path, monkeypatch, capsys
 def test_strict_is_an_exit_status(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert report.main([str(LOGS), "--strict"]) == 3
-    clean = dataset([run(**facts) for facts in REPEATED])
-    monkeypatch.setattr(campaign, "read", lambda paths: clean)
+    write_campaign(tmp_path / "logs", hosts=1, repetitions=2, runner="benchmark_model")
     assert report.main(["logs", "--strict"]) == 0
+    record = tmp_path / "logs" / "bench" / "campaign.json"
+    record.write_text(record.read_text().replace('"host-0"', '"host-0", "pi4"'))
+    capsys.readouterr()
+    assert report.main(["logs", "--strict"]) == 3
+    assert "! pi4: nothing has come home" in capsys.readouterr().out
+
+
+# --- only if changed --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """A campaign in logs/ of the current directory, with its report."""
+    monkeypatch.chdir(tmp_path)
+    write_campaign(tmp_path / "logs", hosts=1, repetitions=2, runner="benchmark_model")
+    assert report.main(["logs", "--output", "out"]) == 0
+    return tmp_path
+
+
+def if_changed(capsys, *options: str) -> tuple[int, bool]:
+    """The exit status, and whether a report was made."""
+    capsys.readouterr()
+    status = report.main(["logs", "--output", "out", "--if-changed", *options])
+    printed = capsys.readouterr().out
+    made = "up to date, made from the same logs" not in printed
+    assert made or printed.count("\n") == 1
+    return status, made
+
+
+def test_the_same_logs_make_no_new_report(small, capsys):
+    before = (small / "out" / "report.html").stat().st_ino
+    assert if_changed(capsys) == (0, False)
+    assert (small / "out" / "report.html").stat().st_ino == before
+    shutil.move(small / "logs", small / "elsewhere")
+    (small / "logs").symlink_to("elsewhere")
+    for path in (small / "logs").rglob("*"):
+        os.utime(path, (1, 1))
+    assert if_changed(capsys) == (0, False)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda root: next((root / "logs").rglob("*.log")).write_text("x"),
+        lambda root: next((root / "logs").rglob("*.meta")).unlink(),
+        lambda root: next((root / "logs").rglob("host.json")).write_text("{}"),
+        lambda root: next((root / "logs").rglob("campaign.json")).write_text("{}"),
+        lambda root: next((root / "logs").rglob("runs")).parent.rename(root / "logs" / "bench" / "other"),
+        lambda root: shutil.make_archive(root / "logs" / "sent", "gztar", LOGS),
+        lambda root: (root / "out" / "report.md").unlink(),
+        lambda root: (root / "out" / "data" / "made_from.json").write_text("["),
+        lambda root: shutil.rmtree(root / "out" / "data"),
+    ],
+)
+def test_whatever_changed_makes_a_new_report(small, capsys, change):
+    change(small)
+    assert if_changed(capsys)[1]
+    assert not if_changed(capsys)[1]
+
+
+def test_other_options_or_code_make_a_new_report(small, capsys, monkeypatch):
+    assert if_changed(capsys, "--metric", "init_time_ms") == (0, True)
+    assert if_changed(capsys, "--metric", "init_time_ms") == (0, False)
+    monkeypatch.setattr(output, "_code", lambda: "newer")
+    assert if_changed(capsys, "--metric", "init_time_ms") == (0, True)
+
+
+def test_strict_knows_what_lacked_the_last_time(small, capsys):
+    assert if_changed(capsys, "--strict") == (0, False)
+    next((small / "logs").rglob("*.meta")).unlink()
+    assert if_changed(capsys, "--strict") == (3, True)
+    assert if_changed(capsys, "--strict") == (3, False)
+
+
+def test_nothing_heavy_is_imported_when_nothing_changed(small):
+    code = (
+        "import sys; from analysis import report; "
+        "status = report.main(['logs', '--output', 'out', '--if-changed']); "
+        "assert not {'pandas', 'numpy', 'matplotlib', 'scipy', 'jinja2'} & set(sys.modules); sys.exit(status)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=small, env={"PYTHONPATH": str(ROOT)}, check=True)
+
+
+# --- one at a time ----------------------------------------------------------------------------------------------------
+
+
+def test_many_at_once_make_one_report(small):
+    """Each host's end may start one: they wait for each other, and those after the first find it made."""
+    next((small / "logs").rglob("*.log")).write_text("x")
+    command = [sys.executable, "-m", "analysis.report", "logs", "--output", "out", "--if-changed"]
+    started = [
+        subprocess.Popen(command, cwd=small, env={"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    printed = [process.communicate()[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0]
+    assert sum("up to date" in text for text in printed) == 2
+    assert sorted(path.name for path in (small / "out").iterdir()) == sorted(output.PARTS)
+
+
+def test_who_waited_looks_again(small):
+    """The report of the one that waited is of what lies there when its turn comes, not of what it saw before."""
+    command = [sys.executable, "-m", "analysis.report", "logs", "--output", "out", "--if-changed"]
+    with output.held(small / "out"):
+        waiting = subprocess.Popen(
+            command, cwd=small, env={"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert "waiting for it" in waiting.stderr.readline()
+        next((small / "logs").rglob("*.log")).write_text("x")
+    assert "Report: out/report.html" in waiting.communicate()[0]
+    assert len((small / "out" / "tables" / "runs.csv").read_text().split(",failed,")) == 2
+
+
+def test_what_a_killed_process_left_is_cleared(small, capsys):
+    """A lock goes with its process; half a report beside the whole one is nobody's."""
+    (small / "out" / ".making-x" / "new" / "tables").mkdir(parents=True)
+    (small / "out" / ".lock").write_text("")
+    assert if_changed(capsys) == (0, False)
+    assert sorted(path.name for path in (small / "out").iterdir()) == sorted(output.PARTS)
+
+
+@pytest.mark.parametrize("after", range(9))
+def test_a_report_that_is_cut_while_it_is_put_in_place_is_not_taken_for_current(tmp_path, monkeypatch, after):
+    for name in ("out", "making"):
+        for part in output.PARTS:
+            path = tmp_path / name / part
+            if path.suffix:
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(name)
+            else:
+                path.mkdir(parents=True)
+    record = {"logs": "new"}
+    (tmp_path / "out" / output.MADE_FROM).write_text('{"logs": "old", "complete": true}')
+    (tmp_path / "making" / output.MADE_FROM).write_text('{"logs": "new", "complete": true}')
+    steps = iter(range(after))
+
+    def cut(move):
+        def moved(path, target):
+            if next(steps, None) is None:
+                raise KeyboardInterrupt
+            return move(path, target)
+
+        return moved
+
+    monkeypatch.setattr(Path, "rename", cut(Path.rename))
+    monkeypatch.setattr(Path, "replace", cut(Path.replace))
+    out = tmp_path / "out"
+    whole = False
+    with contextlib.suppress(KeyboardInterrupt):
+        output.replace(tmp_path / "making", out, tmp_path / "old")
+        whole = True
+    assert (out / "report.html").read_text() in ("out", "making")
+    assert output.is_current(out, record) == (True if whole else None)
+    assert output.is_current(out, {"logs": "old"}) == (True if after == 0 else None)
+    assert whole == (after == 8)
 
 
 def test_help_shows_how(capsys):
@@ -385,21 +606,24 @@ def test_help_shows_how(capsys):
     assert "exit status" in text
 
 
-def test_default_names_of_several_campaigns():
+def test_default_names_of_several_campaigns(tmp_path):
     def name(*campaigns: str) -> str:
-        return report._default_name(report.build(dataset([run(campaign=c) for c in campaigns])).study)
+        root = tmp_path / "+".join(campaigns)
+        for own in campaigns:
+            shutil.copytree(LOGS.parent / "foreign", root / own)
+        return report.default_name([root])
 
     assert name("a") == "a"
     assert name("b", "a") == "a+b"
     assert name("a", "b", "c", "d") == "a..d_4"
-    assert name("../x") == "x"
+    assert name("x y") == "x_y"
 
 
 def test_a_report_replaces_a_report_and_nothing_else(demo, tmp_path):
-    made, target = report.build(dataset([run()])), tmp_path / "out"
-    report.publish(report.build(demo), target)
+    made, target = document.build(dataset([run()])), tmp_path / "out"
+    document.publish(document.build(demo), target)
     (target / "notes.txt").write_text("mine")
-    report.publish(made, target)
+    document.publish(made, target)
     assert (target / "notes.txt").read_text() == "mine"
     assert not (target / "plots" / "xeon_speedup.png").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -408,27 +632,27 @@ def test_a_report_replaces_a_report_and_nothing_else(demo, tmp_path):
 def test_a_directory_that_is_no_report_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(AnalysisError, match="not empty and not a report"):
-        report.publish(report.build(dataset([run()])), tmp_path)
+        document.publish(document.build(dataset([run()])), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
 def test_output_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(AnalysisError, match="cannot write the report there"):
-        report.publish(report.build(dataset([run()])), tmp_path / "file" / "out")
+        document.publish(document.build(dataset([run()])), tmp_path / "file" / "out")
 
 
 def test_a_failure_leaves_the_former_report(tmp_path, monkeypatch):
     target = tmp_path / "out"
-    made = report.build(dataset([run()]))
-    report.publish(made, target)
+    made = document.build(dataset([run()]))
+    document.publish(made, target)
     before = {name: (target / name).read_bytes() for name in files(target)}
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(report, "render", full)
+    monkeypatch.setattr(document, "render", full)
     with pytest.raises(AnalysisError, match="No space left on device"):
-        report.publish(made, target)
+        document.publish(made, target)
     assert {name: (target / name).read_bytes() for name in files(target)} == before
     assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -116,6 +116,10 @@ FAILED = {"status": "failed", "reason": "killed", "avg_inference_ms": None}
                      "runner_version differs: 2.3.0, 9", id="runners differ"),
         pytest.param(runs({"float32": [1, 2]}) + runs({"int8": [1, 2]}, weights="random"), "not comparable",
                      "weights differs: imagenet, random", id="weights differ"),
+        pytest.param(runs({"float32": [1, 2]}, control="none") + runs({"int8": [1, 2]}, control="pin_cpus=2"),
+                     "not comparable", "control differs: none, pin_cpus=2", id="set for one side only"),
+        pytest.param(runs({"float32": [1, 2]}, turbo="on") + runs({"int8": [1, 2]}, turbo="off"),
+                     "not comparable", "turbo differs: off, on", id="turbo differs"),
         pytest.param(runs({"float32": [1, 2]}) + [r for s in "ab" for r in runs({"int8": [1]}, model_sha256=s)],
                      "not comparable", "model file of int8 differs: a, b", id="two files of one name"),
         pytest.param(runs({"float32": [1, 2], "int8": [0, 0]}), "not comparable",
@@ -228,6 +232,56 @@ def test_trust_tells_the_state_of_the_machine():
     row = tables.trust(Study(dataset(rows)), AVG).iloc[0]
     assert (row["steal_percent_max"], row["throttled_runs"], row["governor"]) == (0.5, 1, "ondemand")
     assert pd.isna(tables.trust(Study(dataset(runs(PAIR))), AVG)["throttled_runs"].iloc[0])  # unknown, not none
+
+
+def test_the_state_of_machines_is_of_those_that_measured():
+    """Ranges over before and after; what makes a run invalid is counted over all runs; unknown is not zero."""
+    pi = {"host": "pi", "temperature_before_c": 41.0, "temperature_after_c": 63.5, "cpu_mhz_before": 1500.0,
+          "cpu_mhz_after": 2400.0, "turbo": "off", "control": "governor=performance nice=-5", "governor": "performance",
+          "waited_s": 2.0, "thermal_throttle_events": 0, "swapped_pages": 0, "throttled_after": "0x0"}  # fmt: skip
+    rows = runs(PAIR, **pi) + runs(PAIR, host="vm", control="none")
+    rows.append(rows[0] | {"status": "invalid", "thermal_throttle_events": 3, "swapped_pages": 7})
+    rows.append(run(host="dead", status="failed"))
+    study = Study(dataset(rows))
+    table = tables.trust(study, AVG).set_index("host")
+    assert table.loc["pi", ["thermal_throttle_events", "swapped_pages", "waited_s"]].tolist() == [3, 7, 14]
+    assert table.loc["vm", ["thermal_throttle_events", "waited_s", "cpu_mhz_min"]].isna().all()
+    grid = grids.state(study, table.reset_index())
+    assert [row[0] for row in grid.rows] == ["pi", "vm"]
+    assert dict(zip(grid.head, grid.rows[0], strict=True)) == {
+        "Machine": "pi", "Temperature (°C)": "41.0 to 63.5", "Clock (MHz)": "1500 to 2400", "Governor": "performance",
+        "Turbo": "off", "Firmware throttling": "no", "Thermal throttle events": "3", "Swapped pages": "7",
+        "Set for the runs": "governor=performance nice=-5", "Waited (s)": "14",
+    }  # fmt: skip
+    assert set(grid.rows[1][1:]) == {"–"}
+
+
+@pytest.mark.parametrize(("bits", "count"), [("0x0", 0), ("0", 0), ("0x50000", 1), ("50000", 1), ("?", None)])
+def test_throttle_bits_of_vcgencmd_and_of_sysfs(bits, count):
+    found = tables.trust(Study(dataset([run(throttled_after=bits)])), AVG)["throttled_runs"].iloc[0]
+    assert found == count or (count is None and pd.isna(found))
+
+
+def test_a_host_of_which_nothing_is_known_would_have_been_measured_as_the_others():
+    """Its settings are those that all others have in common, so that it adds no settings of its own to the report."""
+    settings = {"models": ["MobileNet"], "variants": ["float32", "dynamic_range"]}
+    rows = [
+        r
+        for host, threads in (("pi", (1, 4)), ("xeon", (1, 24)))
+        for t in threads
+        for r in runs(PAIR, host=host, threads=t)
+    ]
+    study = Study(dataset(rows, campaigns={"demo": {"hosts": ["pi", "xeon", "ghost"], "settings": settings}}))
+    assert [setting.threads for machine, setting in study.groups if machine.host == "ghost"] == [1]
+    assert study.varying == ("threads",)
+
+
+def test_a_mean_that_leaves_models_out_says_so_where_machines_are_compared():
+    rows = [r for host in ("a", "b") for model in ("MobileNet", "VGG19") for r in runs(PAIR, host=host, model=model)]
+    rows = [r for r in rows if (r["host"], r["model"], r["variant"]) != ("b", "VGG19", "dynamic_range")]
+    study = Study(dataset(rows))
+    grid = grids.at_a_glance(study, tables.speedups(study, AVG, "float32"))
+    assert [row[-1] for row in grid.rows] == ["1.99", "1.99 (1 of 2 models)"]
 
 
 @pytest.mark.parametrize(

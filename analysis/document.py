@@ -1,0 +1,300 @@
+"""A `Dataset` -> a report with its tables and plots, as files and on the terminal.
+
+The report is a pure function of the logs: the same logs give the same bytes, wherever and whenever it is made.
+"""
+
+from __future__ import annotations
+
+import base64
+import difflib
+import json
+import multiprocessing
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from analysis import findings, grids, output, plots, stats, tables
+from analysis.campaign import Dataset
+from analysis.errors import AnalysisError
+from analysis.names import DEFAULT_BASELINE, DEFAULT_METRIC, TIME_METRICS
+from analysis.study import STUDY_METRICS, Study, metric_label
+
+_DPI = 110
+_FAST = {"compress_level": 1}  # packing harder takes longer than it is worth
+_ALL_METRICS_EMBEDDED = 16  # machines and settings; with more, report.html would not stay below some MB
+_TERMINAL_LINES = 10  # of each list; the report has all
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that is written, but for the charts.
+
+    Attributes:
+        tables: by file name without ending; written as tables/<name>.csv.
+        latex: the same in fewer digits; written as tables/<name>.tex.
+    """
+
+    study: Study
+    baseline: str
+    metric: str
+    tables: dict[str, pd.DataFrame]
+    latex: dict[str, str]
+    findings: list[findings.Finding]
+    notices: list[findings.Notice]
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics that have charts: the study's seven and the one of the speedups."""
+        return list(dict.fromkeys([*STUDY_METRICS, self.metric]))
+
+    @property
+    def complete(self) -> bool:
+        """Whether every log is ok, nothing is missing, and there was no problem."""
+        missing = self.tables["speedup"]["verdict"].eq(stats.MISSING).any()
+        missing |= self.tables["trust"]["configurations_missing"].any()
+        found = self.study.dataset
+        return not (missing or found.problems or found.unfinished or found.runs["status"].ne("ok").any())
+
+
+def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_METRIC) -> Report:
+    """Compute a report.
+
+    Raises:
+        AnalysisError: a baseline or metric that there is not.
+    """
+    study = Study(dataset)
+    baseline = _baseline(study, baseline)
+    if metric not in TIME_METRICS:
+        raise AnalysisError(f"--metric '{metric}': not a time to make speedups of; {_near(metric, TIME_METRICS)}")
+    speedups = tables.speedups(study, metric, baseline)
+    effects = tables.effects(study, baseline)
+    trust = tables.trust(study, metric)
+    summary = tables.summary(study)
+    final_results = {f"final_result_{study.stems[m]}": tables.final_result(study, m) for m in study.machines}
+    return Report(
+        study=study,
+        baseline=baseline,
+        metric=metric,
+        tables={
+            "runs": tables.runs(study),
+            "summary": summary,
+            "speedup": speedups,
+            "effects": effects,
+            "machines": tables.machines(study),
+            "trust": trust,
+            **final_results,
+        },
+        latex={
+            "summary": grids.latex(grids.summary(study, summary)),
+            "speedup": grids.latex(grids.speedups(study, speedups)),
+            "machines": grids.latex(grids.machines(study)),
+            **{name: grids.latex(grids.final_result(table)) for name, table in final_results.items()},
+        },
+        findings=findings.findings(study, speedups, effects),
+        notices=findings.notices(study, trust, speedups),
+    )
+
+
+def _baseline(study: Study, asked: str | None) -> str:
+    """The baseline that was asked for, else the campaigns' own, else float32."""
+    if asked is not None:
+        if asked not in study.variants:
+            raise AnalysisError(f"--baseline '{asked}': no log is of this variant; {_near(asked, study.variants)}")
+        return asked
+    own = [v for v in study.variants if any(study.asked(name).get("baseline") == v for name in study.dataset.campaigns)]
+    return own[0] if len(own) == 1 else DEFAULT_BASELINE
+
+
+def _near(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return (f"did you mean '{near[0]}'? " if near else "") + f"known: {', '.join(known)}"
+
+
+# --- charts -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart that will be plots/<name>.png and .svg, if there is anything to draw."""
+
+    name: str
+    title: str
+    draw: Callable[[], Figure | None]
+
+
+def charts(report: Report) -> list[Chart]:
+    """All charts of a report."""
+    study, speedups = report.study, report.tables["speedup"]
+    found = []
+    if len(study.groups) > 1 and len(speedups):
+        found.append(Chart("speedup", "Speedups on every machine", partial(plots.speedup_overview, study, speedups)))
+    of_place = tables.by_place(study, speedups)
+    for place, stem in study.group_stems.items():
+        where = study.place_label(*place)
+        if place in of_place:
+            draw = partial(plots.speedup, study, of_place[place], *place)
+            found.append(Chart(f"{stem}_speedup", f"Speedups, {where}", draw))
+        for metric in report.metrics:
+            draw = partial(plots.bars, study, *place, metric)
+            found.append(Chart(f"{stem}_{metric}", f"{metric_label(metric)[0]}, {where}", draw))
+        draw = partial(plots.repetitions, study, *place, report.metric)
+        found.append(Chart(f"{stem}_repetitions", f"All repetitions, {where}", draw))
+    return found
+
+
+def draw_all(todo: Sequence[Chart], directory: Path) -> None:
+    """Draw and save charts as PNG and SVG, on Linux with every CPU."""
+    workers = min(len(os.sched_getaffinity(0)), 8) if sys.platform == "linux" else 1
+    shares = [todo[i::workers] for i in range(workers)]
+    helpers = [multiprocessing.get_context("fork").Process(target=_draw, args=(s, directory)) for s in shares[1:]]
+    for helper in helpers:
+        helper.start()
+    _draw(shares[0], directory)
+    for helper, share in zip(helpers, shares[1:], strict=True):
+        helper.join()
+        if helper.exitcode != 0:
+            _draw(share, directory)  # here its error is seen
+
+
+def _draw(todo: Sequence[Chart], directory: Path) -> None:
+    with rc_context(plots.STYLE):
+        for chart in todo:
+            figure = chart.draw()
+            if figure is None:
+                continue
+            figure.savefig(directory / f"{chart.name}.png", dpi=_DPI, metadata={"Software": None}, pil_kwargs=_FAST)
+            figure.savefig(directory / f"{chart.name}.svg", metadata={"Date": None, "Creator": None})
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def write(report: Report, directory: Path) -> None:
+    """Write everything into a new directory."""
+    for part in ("tables", "plots", "data"):
+        (directory / part).mkdir(parents=True)
+    todo = charts(report)
+    draw_all(todo, directory / "plots")
+    for name, table in report.tables.items():
+        # The last digits of a sum depend on the processor that added.
+        path = directory / "tables" / f"{name}.csv"
+        table.to_csv(path, index=table.index.name is not None, float_format="%.10g", lineterminator="\n")
+    for name, text in report.latex.items():
+        _write(directory / "tables" / f"{name}.tex", text)
+    iterations = pa.field("iteration_wall_us", pa.list_(pa.float64()))
+    runs = pa.Table.from_pandas(report.study.runs.drop(columns=iterations.name), preserve_index=False)
+    runs = runs.append_column(iterations, pa.array(report.study.runs[iterations.name].tolist(), iterations.type))
+    pq.write_table(runs, directory / "data" / "runs.parquet")
+    for name, text in render(report, todo, directory / "plots").items():
+        _write(directory / name, text)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def publish(report: Report, out: Path, made_from: Mapping[str, Any] | None = None) -> None:
+    """Write a report in a hidden place and then put it into `out`, so that a failure leaves what was there before.
+
+    Args:
+        report: what to write.
+        out: its directory; what else a user keeps there stays.
+        made_from: the record for `output.is_current`.
+
+    Raises:
+        AnalysisError: `out` cannot be written, or holds something that is not a report.
+    """
+    output.check(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=output.MAKING, dir=out) as temporary:
+            new = Path(temporary, "new")
+            write(report, new)
+            if made_from is not None:
+                record = {**made_from, "complete": report.complete}
+                _write(new / output.MADE_FROM, json.dumps(record, indent=1, sort_keys=True) + "\n")
+            output.replace(new, out, Path(temporary, "old"))
+    except OSError as error:
+        raise output.unwritable(out, error) from error
+
+
+# --- report.html and report.md ----------------------------------------------------------------------------------------
+
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=jinja2.select_autoescape(["html.j2"]),
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_TEMPLATES.filters |= {"markdown": grids.markdown, "text": grids.markdown_text}
+
+
+def render(report: Report, todo: Sequence[Chart], plots_directory: Path) -> dict[str, str]:
+    """report.html and report.md, whose charts are in `plots_directory`."""
+    study = report.study
+    drawn = {chart.name: chart for chart in todo if (plots_directory / f"{chart.name}.svg").exists()}
+    metrics = report.metrics if len(study.groups) <= _ALL_METRICS_EMBEDDED else [report.metric]
+    context = {
+        "report": report,
+        "study": study,
+        "grids": grids,
+        "findings": findings,
+        "overall": findings.overall(report.tables["speedup"]),
+        "counts": study.runs["status"].value_counts().to_dict(),
+        "metric": metric_label(report.metric),
+        "metrics": [report.metric, *(m for m in metrics if m != report.metric)],
+        "speedups": tables.by_place(study, report.tables["speedup"]),
+        "not_reported": [m for m in report.metrics if not any(f"{s}_{m}" in drawn for s in study.group_stems.values())],
+        "charts": drawn,
+        "data_uri": lambda name: _data_uri(plots_directory / f"{name}.svg"),
+    }
+    return {name: _TEMPLATES.get_template(f"{name}.j2").render(context) for name in ("report.html", "report.md")}
+
+
+def _data_uri(svg: Path) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.read_bytes()).decode("ascii")
+
+
+# --- the terminal -----------------------------------------------------------------------------------------------------
+
+
+def terminal_text(report: Report) -> str:
+    """The short version: speedups, what to beware of, and what could not be used."""
+    study = report.study
+    blocks = []
+    measured = {cell.machine for cell in study.statuses}
+    for (machine, setting), table in tables.by_place(study, report.tables["speedup"]).items():
+        if machine not in measured:
+            continue  # that nothing has come home is said below
+        grid = grids.terminal_speedups(table)
+        title = f"{study.place_label(machine, setting)} ({metric_label(report.metric)[0].lower()})"
+        blocks.append(f"{title}\n{grids.plain(grid)}")
+    lines = [*_some("\n\n".join, blocks, "machines or settings"), "", findings.overall(report.tables["speedup"])]
+    counts = study.runs["status"].value_counts()
+    parts = filter(None, [", ".join(f"{n} {status}" for status, n in counts.items()), findings.repeats(study)])
+    lines.append(f"{tables.count(len(study.runs), 'run')}: {'; '.join(parts)}")
+    lines += [f"! {notice.text}" for notice in report.notices if notice.level != findings.NOTE]
+    lines += _some("\n".join, [f"  {' '.join(row[1:])}" for row in grids.unusable(study).rows], "logs")
+    said = [*study.dataset.problems, *study.dataset.notes]
+    lines += _some("\n".join, [f"  {text}" for text in said], "problems or notes")
+    return "\n".join(lines)
+
+
+def _some(join: Callable[[Sequence[str]], str], texts: Sequence[str], noun: str) -> list[str]:
+    """The first few, and how many more there are."""
+    more = len(texts) - _TERMINAL_LINES
+    first = [join(texts[:_TERMINAL_LINES])] if texts else []
+    return [*first, f"  and {more} more {noun}, see the report"] if more > 0 else first

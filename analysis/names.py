@@ -1,0 +1,89 @@
+"""Names that users and files know: the columns of tables, metrics, file names. Imports nothing, so that it is quick."""
+
+from __future__ import annotations
+
+import re
+
+TEXT, INTEGER, NUMBER, LIST = "str", "Int64", "float64", "object"
+
+# The columns of `Dataset.runs`, in order, with their types. The first part is tables/runs.csv of the design.
+COLUMNS: dict[str, str] = {
+    "campaign": TEXT,
+    "host": TEXT,
+    "platform": TEXT,
+    "arch": TEXT,
+    "model": TEXT,
+    "variant": TEXT,
+    "runner": TEXT,
+    "threads": INTEGER,
+    "delegate": TEXT,
+    "batch_size": INTEGER,
+    "input_size": INTEGER,
+    "repetition": INTEGER,
+    "status": TEXT,
+    "reason": TEXT,
+    "init_time_ms": NUMBER,
+    "init_inference_ms": NUMBER,
+    "first_inference_ms": NUMBER,
+    "warmup_inference_ms": NUMBER,
+    "avg_inference_ms": NUMBER,
+    "std_inference_ms": NUMBER,
+    "min_inference_ms": NUMBER,
+    "max_inference_ms": NUMBER,
+    "median_inference_ms": NUMBER,
+    "p95_inference_ms": NUMBER,
+    "iterations": INTEGER,
+    "memory_init_mb": NUMBER,
+    "memory_overall_mb": NUMBER,
+    "log": TEXT,
+    "block": INTEGER,
+    "start_utc": TEXT,
+    "end_utc": TEXT,
+    "duration_s": NUMBER,
+    "exit_code": INTEGER,
+    "model_size_mb": NUMBER,
+    "peak_memory_mb": NUMBER,
+    "weights": TEXT,
+    "model_sha256": TEXT,
+    "runner_version": TEXT,
+    "runner_sha256": TEXT,
+    "cpu_per_wall": NUMBER,
+    "steal_percent": NUMBER,
+    "other_cpu_percent": NUMBER,
+    "load1_before": NUMBER,
+    "temperature_before_c": NUMBER,
+    "temperature_after_c": NUMBER,
+    "throttled_after": TEXT,
+    "governor": TEXT,
+    "warnings": TEXT,
+    "cpu_mhz_before": NUMBER,
+    "cpu_mhz_after": NUMBER,
+    "turbo": TEXT,
+    "thermal_throttle_events": INTEGER,
+    "swapped_pages": INTEGER,
+    "waited_s": NUMBER,
+    "control": TEXT,
+    "retry": INTEGER,
+    "iteration_wall_us": LIST,  # last: tables/runs.csv goes without
+}
+
+# What makes two runs repetitions of the same thing, beside campaign and host.
+CONFIGURATION = ("model", "variant", "runner", "threads", "delegate", "batch_size", "input_size")
+
+# What one process execution measures; empty in the rows of failed runs.
+METRICS = tuple(name for name in COLUMNS if name.endswith(("_ms", "_mb")) and name != "model_size_mb")
+
+# What speedups can be made of; a ratio of spreads is not a speedup.
+TIME_METRICS = tuple(name for name in METRICS if name.endswith("_ms") and name != "std_inference_ms")
+
+DEFAULT_METRIC, DEFAULT_BASELINE = "avg_inference_ms", "float32"
+
+
+def slug(name: str) -> str:
+    """A name as part of a file name."""
+    return re.sub(r"[^A-Za-z0-9._+-]+", "_", name).strip("._") or "unnamed"
+
+
+def readable(name: str) -> str:
+    """A name as text that every file and terminal can hold: what is no letter or sign becomes '?'."""
+    return name if name.isprintable() else "".join(c if c.isprintable() else "?" for c in name)
