@@ -1,10 +1,14 @@
 #!/bin/sh
-# A runner that misbehaves as its model's file name says, and else is the stand-in for benchmark_model beside it.
+# A runner that does what <model>.during says, misbehaves as its model's file name says, and else is the stand-in for
+# benchmark_model beside it.
 for argument; do
     case $argument in
         --graph=*) graph=${argument#*=} ;;
     esac
 done
+during=${graph%.tflite}.during
+# shellcheck disable=SC1090 # a test wrote it
+[ ! -e "$during" ] || . "$during"
 case ${graph##*/} in
     *crash*)
         echo "ERROR: Benchmarking failed." >&2

@@ -3,49 +3,86 @@
 # Ansible managed
 #
 # Measures what plan.tsv says, one runner process a line, and leaves one log and one sidecar for each in runs/.
-# POSIX sh and the usual small tools; no Python, no root. It needs nothing but this directory, the runners and the models:
+# POSIX sh and the usual small tools; no Python, and no root unless settings of the machine are to be changed. It needs
+# nothing but this directory, the runners and the models:
 #
 #   sh run_benchmark.sh start    go on measuring in the background (does nothing when it runs already or is done)
 #   sh run_benchmark.sh run      the same in the foreground
 #   sh run_benchmark.sh status   what is done and what runs, as key=value lines
 #   sh run_benchmark.sh stop     end it, dropping the unfinished run; `start` goes on from there
+#   sh run_benchmark.sh restore  put back what a script that was killed had changed on the machine
 #
-# A run counts when runs/<run>.meta exists: log and sidecar are written elsewhere and renamed, the sidecar last. So a file
-# that is there is whole, and whatever ends this script, the next start goes on with the first run that has no sidecar.
+# A run counts when runs/<run>.meta exists: log and sidecar are written elsewhere, synced, and renamed, the sidecar last. So
+# a file that is there is whole, and whatever ends this script, the next start goes on with the first run that has no sidecar.
+#
+# A run that the machine disturbed is kept, with `invalid=<reason>` in its sidecar. When the plan is through, such runs, and
+# failed ones of configurations that worked at least once, are repeated as <run>.retry1, <run>.retry2, ...
 set -u
-umask 022
+umask 077
 LC_ALL=C
 export LC_ALL
 
 run_dir=/home/pi/edgebench/campaigns/demo
 models_dir=/home/pi/edgebench/campaigns/demo/models
-lock=/home/pi/edgebench/campaigns/demo/lock
+lock=/home/pi/edgebench/campaigns/demo/lock # who measures on this host; $lock.runner, .watchdog: the processes of this moment
+control=/home/pi/edgebench/campaigns/demo/control # what was changed on this machine, and what it was before
 campaign=demo
 host=testhost
+sys=/sys
+proc=/proc
 max_temperature_c=0 # 0 = any
-max_wait_s=0               # for the machine to become fit, in all
+max_cooldown_s=0 # for heat and throttling to pass, before each run
+max_wait_s=0 # for other work to pass, in the whole campaign
+max_steal_percent=10 # of all CPU time; 0 = any
+retries=2
 min_free_kb=1024
+governor='' # '' = as it is
+disable_turbo=no
+pin_cpus='' # '' = any
+nice=0
+tab=$(printf '\t')
+newline='
+'
 
 # ---- The runners: what is started for each name in the plan ----
 
-start_runner() { # in the background, output to $log; sets runner_pid and argv (for the sidecar)
-  # $flags is meant to split: its words have neither blanks nor patterns.
+be_runner() { # becomes the runner; sets argv (for the sidecar) where $1 is `tell`
+  # $launcher (setsid, taskset) and $flags are meant to split: their words have neither blanks nor patterns.
   # shellcheck disable=SC2086
   case $runner in
     benchmark_model)
-      argv=/opt/benchmark_model
-      /opt/benchmark_model --graph="$models_dir/$model_file" $flags </dev/null >"$log" 2>&1 &
+      [ "$1" != tell ] || { argv=/opt/benchmark_model && return; }
+      exec $launcher /opt/benchmark_model --graph="$models_dir/$model_file" $flags
       ;;
     litert)
-      argv='PYTHONPATH=/lib /usr/bin/python3 '"'"'/home/a b/litert.py'"'"''
-      PYTHONPATH=/lib /usr/bin/python3 '/home/a b/litert.py' --graph="$models_dir/$model_file" $flags </dev/null >"$log" 2>&1 &
+      [ "$1" != tell ] || { argv='PYTHONPATH=/lib /usr/bin/python3 '"'"'/home/a b/litert.py'"'"'' && return; }
+      export PYTHONPATH=/lib
+      exec $launcher /usr/bin/python3 '/home/a b/litert.py' --graph="$models_dir/$model_file" $flags
       ;;
     *)
-      argv="(no runner '$runner' on this host)"
-      { echo "ERROR: no runner '$runner' is installed on this host"; exit 127; } </dev/null >"$log" 2>&1 &
+      [ "$1" != tell ] || { argv="(no runner '$runner' on this host)" && return; }
+      echo "ERROR: no runner '$runner' is installed on this host"
+      exit 127
       ;;
   esac
+}
+
+start_runner() { # in the background, output to $log; sets runner_pid and argv
+  newest_before=${!:-}
+  (
+    # Its name is on record before it is a runner, so that no runner is ever unknown to who comes after a killed script.
+    if read_stat self; then
+      [ "$stat_parent" = $$ ] || exit 125
+      { echo "$stat_pid $started $boot_id" >"$lock.runner"; } 2>/dev/null
+      read_stat self
+      [ "$stat_parent" = $$ ] || exit 125
+      # shellcheck disable=SC2086
+      [ "$nice" -eq 0 ] || $nice_as_root renice -n "$nice" -p "$stat_pid" >/dev/null 2>&1
+    fi
+    be_runner now
+  ) </dev/null >"$log" 2>&1 &
   runner_pid=$!
+  be_runner tell
   argv="$argv --graph='$models_dir/$model_file' $flags"
 }
 
@@ -71,71 +108,125 @@ die() { # $1: exit code, then the message
 }
 
 set_now() { # now_s: seconds from a clock that nobody sets, with decimals where there are any
-  { read -r now_s _ </proc/uptime; } 2>/dev/null || now_s=$(date +%s)
+  { read -r now_s _ <"$proc/uptime"; } 2>/dev/null || now_s=$(date +%s)
+}
+
+set_boot_id() { # a new one at every boot: what was noted under another one is no longer true; - = not known
+  { read -r boot_id <"$proc/sys/kernel/random/boot_id"; } 2>/dev/null && [ -n "$boot_id" ] || boot_id=-
+}
+
+read_stat() { # $1: a pid or self. Sets stat_pid, stat_parent and started; fails when there is no such process
+  { read -r stat_line <"/proc/$1/stat"; } 2>/dev/null || return 1
+  # After the name in parentheses, which may hold anything: state, parent, ..., the start time as field 20.
+  # shellcheck disable=SC2086
+  set -- ${stat_line##*)}
+  stat_pid=${stat_line%% *} stat_parent=$2 started=${20}
+  case $1 in Z | X) return 1 ;; esac
 }
 
 set_started() { # started: when process $1 was started, so that a pid given to another process is not mistaken; '' = gone
   started=
   if [ -d /proc/self ]; then
-    { read -r stat_line <"/proc/$1/stat"; } 2>/dev/null || return 0
-    # After the name in parentheses, which may hold anything: state is field 1, the start time field 20.
-    # shellcheck disable=SC2086
-    set -- ${stat_line##*)}
-    case $1 in Z | X) ;; *) started=${20} ;; esac
+    read_stat "$1" || started=
   elif kill -0 "$1" 2>/dev/null; then
     started=alive
   fi
 }
 
-set_process_alive() { # $1 pid, $2 its start time: alive=yes or no
+set_process_alive() { # $1 pid, $2 its start time, $3 the boot it ran in: alive=yes or no
+  alive=no
+  [ "$3" = "$boot_id" ] || return 0
   set_started "$1"
-  if [ -n "$started" ] && [ "$started" = "$2" ]; then alive=yes; else alive=no; fi
+  if [ -n "$started" ] && [ "$started" = "$2" ]; then alive=yes; fi
 }
 
-write_file() { # $1 file, $2 text: whole or not at all; fails when the disk is full
-  printf '%s' "$2" 2>/dev/null >"$1.new" && [ "$(cat "$1.new")" = "${2%
-}" ] && mv "$1.new" "$1" && return 0
+signal_tree() { # signal $1 to process $2 and its children: with setsid it leads a group of its own
+  kill "-$1" "-$2" 2>/dev/null || kill "-$1" "$2" 2>/dev/null
+}
+
+write_file() { # $1 file, $2 text: whole or not at all; fails when the disk is full. $3 `durable`: also after a power cut
+  if printf '%s' "$2" 2>/dev/null >"$1.new" && [ "$(cat "$1.new")" = "${2%"$newline"}" ]; then
+    [ -z "${3:-}" ] || make_durable "$1.new"
+    mv "$1.new" "$1" && return 0
+  fi
   rm -f "$1.new"
   return 1
 }
 
+make_durable() { sync "$@" 2>/dev/null || sync; }
+
+set_difference() { # difference: counter $1 - counter $2, by their last nine digits, since mksh counts in 32 bits
+  late=000000000$1 early=000000000$2
+  difference=$((1${late#"${late%?????????}"} - 1${early#"${early%?????????}"}))
+  [ "$difference" -ge 0 ] || difference=$((difference + 1000000000))
+  [ "$difference" -lt 500000000 ] || difference=0 # it went back, as iowait may
+}
+
+# ---- Helpers: processes of this script that sleep beside it, and end with it ----
+
+doze() { # $1: seconds, in helper $2, in a way that end_helper can end
+  sleep "$1" &
+  trap 'kill -KILL $!; exit 0' TERM
+  echo $! >"$run_dir/tmp/$2.sleeper"
+  wait $!
+}
+
+is_left_behind() { # in a helper: the script that it belongs to is gone
+  if read_stat self; then [ "$stat_parent" != $$ ]; else ! kill -0 $$ 2>/dev/null; fi
+}
+
+end_helper() { # $1 pid ('' = none), $2 name. KILL: a shell that was forked this moment can lose a TERM to its parent's trap
+  [ -n "$1" ] || return 0
+  looks=0 # a helper of this moment has not yet said who sleeps for it
+  until [ -s "$run_dir/tmp/$2.sleeper" ] || [ "$looks" -ge 20 ]; do
+    looks=$((looks + 1))
+    sleep 0.02 2>/dev/null || sleep 1
+  done
+  { read -r sleeper <"$run_dir/tmp/$2.sleeper"; } 2>/dev/null || sleeper=
+  if read_stat "${sleeper:-none}" && [ "$stat_parent" != "$1" ]; then sleeper=; fi # slept enough, and the pid is another's now
+  # shellcheck disable=SC2086
+  kill -KILL "$1" $sleeper 2>/dev/null
+  wait "$1" 2>/dev/null
+}
+
 # ---- One campaign per host at a time ----
 
-lock_is_ours=
-begun_s='' measured=0 finished=0 failed=0 total=0 run='-' state=running message= # before there is anything to tell
+lock_is_ours='' runner_pid='' watchdog_pid='' keeper_pid='' newest_before=''
+run='-' state=running message='' # before there is anything to tell
+begun_s='' measured=0 finished=0 failed=0 invalid=0 repeated=0 due=0 total=0
 
-read_lock() { # lock_pid, lock_started, lock_campaign; fails when there is no lock
-  lock_pid='' lock_started='' lock_campaign=''
-  { read -r lock_pid lock_started lock_campaign <"$lock"; } 2>/dev/null
+read_lock() { # lock_pid, lock_started, lock_boot, lock_campaign; fails when there is no lock
+  lock_pid='' lock_started='' lock_boot='' lock_campaign=''
+  { read -r lock_pid lock_started lock_boot lock_campaign <"$lock"; } 2>/dev/null
   [ -e "$lock" ]
 }
 
 set_holder_alive() { # alive=yes when the process that took the lock still runs
   alive=no
-  if read_lock && [ -n "$lock_pid" ]; then set_process_alive "$lock_pid" "$lock_started"; fi
+  if read_lock && [ -n "$lock_pid" ]; then set_process_alive "$lock_pid" "$lock_started" "$lock_boot"; fi
+}
+
+refuse() { # another one measures
+  say "error: campaign '$lock_campaign' (process $lock_pid) measures on this host; it holds $lock"
+  exit 75
 }
 
 take_lock() {
   set_started $$
-  attempts=0
+  our_start=$started attempts=0
   # noclobber creates the file in one step, or fails.
-  until (set -C && echo "$$ $started $campaign" >"$lock") 2>/dev/null; do
-    our_start=$started
+  until (set -C && echo "$$ $our_start $boot_id $campaign" >"$lock") 2>/dev/null; do
     attempts=$((attempts + 1))
     read_lock || die 73 "cannot write the lock $lock: is the directory there, writable, and the disk not full?"
     set_holder_alive
-    if [ "$alive" = yes ]; then
-      say "error: campaign '$lock_campaign' (process $lock_pid) measures on this host; it holds $lock"
-      exit 75
-    fi
+    [ "$alive" = no ] || refuse
     # A lock without an owner may be half a moment old: its owner gets a second to write its name.
     if [ -n "$lock_pid" ] || [ "$attempts" -gt 1 ]; then
-      say "taking over the lock of process ${lock_pid:-?}, which is gone"
+      say "taking over the lock of process ${lock_pid:-?} (campaign '$lock_campaign'), which is gone"
       rm -f "$lock"
     else
       sleep 1
     fi
-    started=$our_start
     [ "$attempts" -lt 5 ] || die 73 "cannot take the lock $lock"
   done
   lock_is_ours=yes
@@ -149,12 +240,30 @@ check_lock() { # two that took over the same stale lock: the one whose name is n
   exit 75
 }
 
-end_orphan() { # a runner that a killed script left would disturb every measurement
-  { read -r orphan_pid orphan_started <"$run_dir/tmp/runner"; } 2>/dev/null || return 0
-  set_process_alive "$orphan_pid" "$orphan_started"
+end_orphan() { # a runner that a killed script left, of whatever campaign, would disturb every measurement
+  read_identity "$lock.watchdog" && [ "$alive" = yes ] && kill -TERM "$orphan" 2>/dev/null
+  read_identity "$lock.runner" && end_orphaned_runner
+  rm -f "$lock.runner" "$lock.watchdog"
+}
+
+read_identity() { # orphan, alive: whether the process whose pid, start time and boot file $1 holds still runs
+  { read -r orphan orphan_started orphan_boot <"$1"; } 2>/dev/null && [ -n "$orphan" ] || return 1
+  set_process_alive "$orphan" "$orphan_started" "$orphan_boot"
+}
+
+end_orphaned_runner() {
   if [ "$alive" = yes ]; then
-    say "ending process $orphan_pid, which an earlier start left running"
-    kill -KILL "$orphan_pid" 2>/dev/null
+    say "ending process $orphan, which an earlier start left running"
+    signal_tree KILL "$orphan"
+    looks=0
+    while [ "$alive" = yes ] && [ "$looks" -lt 50 ]; do
+      sleep 0.1 2>/dev/null || sleep 1
+      looks=$((looks + 1))
+      set_process_alive "$orphan" "$orphan_started" "$orphan_boot"
+    done
+    [ "$alive" = no ] || say "process $orphan cannot be ended and may disturb what is measured now"
+  elif [ "$orphan_boot" = "$boot_id" ] && [ -z "$started" ] && kill -KILL "-$orphan" 2>/dev/null; then
+    say "ending what the runner $orphan of an earlier start left running"
   fi
 }
 
@@ -165,12 +274,14 @@ write_progress() {
   if [ -n "$begun_s" ]; then
     set_now
     elapsed_s=$((${now_s%%.*} - ${begun_s%%.*}))
-    [ "$measured" -eq 0 ] || left_s=$((elapsed_s * (total - finished) / measured))
+    [ "$measured" -eq 0 ] || left_s=$((elapsed_s * (total - finished + due) / measured))
   fi
   write_file "$run_dir/progress" "state=$state
 campaign=$campaign
 finished=$finished
 failed=$failed
+invalid=$invalid
+repeated=$repeated
 measured=$measured
 total=$total
 run=$run
@@ -184,172 +295,549 @@ message=$message
 
 find_sensors() {
   thermal_zone=
-  for zone in /sys/class/thermal/thermal_zone*; do
+  for zone in "$sys"/class/thermal/thermal_zone*; do
     { read -r zone_type <"$zone/type"; } 2>/dev/null || continue
     case $zone_type in
       x86_pkg_temp | cpu* | *cpu-thermal*) thermal_zone=$zone && break ;;
       *) [ -n "$thermal_zone" ] || thermal_zone=$zone ;;
     esac
   done
-  cpufreq=/sys/devices/system/cpu/cpu0/cpufreq
+  cpufreq=$sys/devices/system/cpu/cpu0/cpufreq
+  pi_throttled=$sys/devices/platform/soc/soc:firmware/get_throttled
   vcgencmd=
-  if command -v vcgencmd >/dev/null 2>&1; then vcgencmd=vcgencmd; fi
+  if command -v vcgencmd >/dev/null 2>&1; then # it has been seen to hang, and to be there without working
+    vcgencmd=vcgencmd
+    ! timeout 2 true 2>/dev/null || vcgencmd='timeout 2 vcgencmd'
+    ask_pi get_throttled || vcgencmd=
+  fi
+  throttle_counters=
+  for counter in "$sys"/devices/system/cpu/cpu[0-9]*/thermal_throttle/*_throttle_count; do
+    case $counter in
+      */core_throttle_count | */package_throttle_count)
+        [ ! -r "$counter" ] || throttle_counters="$throttle_counters$counter$newline"
+        ;;
+    esac
+  done
+  turbo_switch=
+  for switch in "$sys"/devices/system/cpu/intel_pstate/no_turbo "$sys"/devices/system/cpu/cpufreq/boost; do
+    [ -n "$turbo_switch" ] || [ ! -r "$switch" ] || turbo_switch=$switch
+  done
   cpus=$(getconf _NPROCESSORS_ONLN 2>/dev/null || nproc 2>/dev/null || echo 1)
 }
 
-put() { meta="$meta$1=$2
-"; }
+ask_pi() { # answer: what the firmware says to $@, behind the `=`; fails where nobody answers
+  [ -n "$vcgencmd" ] || return 1
+  # shellcheck disable=SC2086
+  answer=$($vcgencmd "$@" 2>/dev/null) || return 1
+  case $answer in *=?*) answer=${answer#*=} ;; *) return 1 ;; esac
+}
 
+set_throttled() { # throttled: bits 0-3 now, 16-19 since boot: under-voltage, capped, throttled, soft limit; '' = not known
+  throttled=
+  # The firmware first: its twin in /sys has been seen to read 0 while it did not.
+  if ask_pi get_throttled; then
+    throttled=$answer
+  elif { read -r answer <"$pi_throttled"; } 2>/dev/null; then
+    throttled=0x${answer#0x}
+  fi
+  case ${throttled#0x} in '' | *[!0-9a-fA-F]*) throttled= ;; esac
+}
+
+set_temperature() { # millidegrees; '' = not known
+  temperature=
+  if [ -n "$thermal_zone" ]; then
+    { read -r temperature <"$thermal_zone/temp"; } 2>/dev/null || temperature=
+  elif ask_pi measure_temp; then # 48.3'C
+    answer=${answer%"'"*}
+    case $answer in *.[0-9]) temperature=${answer%.*}${answer#*.}00 ;; esac
+  fi
+  case $temperature in *[!0-9]*) temperature= ;; esac
+}
+
+set_turbo() { # turbo: on, off; '' = not known
+  turbo=
+  [ -n "$turbo_switch" ] && { read -r value <"$turbo_switch"; } 2>/dev/null || return 0
+  case ${turbo_switch##*/}=$value in no_turbo=0 | boost=1) turbo=on ;; no_turbo=1 | boost=0) turbo=off ;; esac
+}
+
+put() { meta="$meta$1=$2$newline"; }
+
+put_known() { [ -z "$2" ] || put "$1" "$2"; }
+
+# Sets ticks, pages_swapped, throttle_count, current_governor and turbo too, by which a run is judged. What the gate before a
+# run has just seen (throttled) is not asked again.
 put_machine_state() { # $1: before or after
-  { read -r load1 _ _ processes _ </proc/loadavg; } 2>/dev/null && put "$1.load1" "$load1" && put "$1.running" "${processes%%/*}"
+  { read -r load1 _ _ processes _ <"$proc/loadavg"; } 2>/dev/null && put "$1.load1" "$load1" && put "$1.running" "${processes%%/*}"
   while read -r key value _; do
     case $key in
       MemAvailable:) put "$1.mem_available_kb" "$value" ;;
       SwapFree:) put "$1.swap_free_kb" "$value" && break ;;
     esac
-  done 2>/dev/null </proc/meminfo
-  { read -r _ ticks </proc/stat; } 2>/dev/null && put "$1.cpu_ticks" "$ticks"
-  { read -r value <"$cpufreq/scaling_governor"; } 2>/dev/null && put "$1.governor" "$value"
-  { read -r value <"$cpufreq/scaling_cur_freq"; } 2>/dev/null && put "$1.cpu_mhz" "$((value / 1000))"
-  if [ -n "$thermal_zone" ]; then
-    { read -r value <"$thermal_zone/temp"; } 2>/dev/null && put "$1.temperature_c" "$((value / 1000)).$((value % 1000 / 100))"
+  done 2>/dev/null <"$proc/meminfo"
+  pages_swapped=
+  while read -r key value; do
+    case $key in
+      pswpin) pages_swapped=$value ;;
+      pswpout) pages_swapped=$((pages_swapped + value)) && break ;;
+    esac
+  done 2>/dev/null <"$proc/vmstat"
+  put_known "$1.pages_swapped" "$pages_swapped"
+  { read -r _ ticks <"$proc/stat"; } 2>/dev/null || ticks=
+  put_known "$1.cpu_ticks" "$ticks"
+  { read -r current_governor <"$cpufreq/scaling_governor"; } 2>/dev/null || current_governor=
+  put_known "$1.governor" "$current_governor"
+  if { read -r value <"$cpufreq/scaling_cur_freq"; } 2>/dev/null; then
+    put "$1.cpu_mhz" "$((value / 1000))"
+  elif ask_pi measure_clock arm; then
+    put "$1.cpu_mhz" "${answer%??????}"
   fi
-  [ -z "$vcgencmd" ] || put "$1.throttled" "$(vcgencmd get_throttled 2>/dev/null | cut -d= -f2)"
+  set_turbo
+  put_known "$1.turbo" "$turbo"
+  throttle_count=
+  while read -r counter; do
+    { read -r value <"$counter"; } 2>/dev/null && throttle_count=$((throttle_count + value))
+  done <<END
+$throttle_counters
+END
+  put_known "$1.thermal_throttle_count" "$throttle_count"
+  set_temperature
+  [ -z "$temperature" ] || put "$1.temperature_c" "$((temperature / 1000)).$((temperature % 1000 / 100))"
+  [ "$1" = before ] || set_throttled
+  put_known "$1.throttled" "$throttled"
   # `times` counts the shell's own children, so it must not run in a subshell.
   times >"$run_dir/tmp/times" 2>/dev/null
   { read -r _ && read -r value; } <"$run_dir/tmp/times" && put "$1.children_times" "$value"
 }
 
-set_unfit() { # unfit: why this moment is a bad one to measure; '' = fit
-  unfit=
-  if [ "$max_temperature_c" -gt 0 ] && [ -n "$thermal_zone" ]; then
-    { read -r value <"$thermal_zone/temp"; } 2>/dev/null || value=0
-    [ "$value" -le $((max_temperature_c * 1000)) ] || unfit="$((value / 1000)) C, above $max_temperature_c C"
+set_held_back() { # held_back: in words, what bits 0-3 of $1 say
+  held_back=
+  [ $(($1 & 1)) -eq 0 ] || held_back="$held_back, under-voltage"
+  [ $(($1 & 2)) -eq 0 ] || held_back="$held_back, frequency capped"
+  [ $(($1 & 4)) -eq 0 ] || held_back="$held_back, throttled"
+  [ $(($1 & 8)) -eq 0 ] || held_back="$held_back, soft temperature limit"
+  held_back=${held_back#, }
+}
+
+# ---- The gate before a run ----
+
+set_unfit() { # hot, busy: why this moment is a bad one to measure; '' = fit
+  hot='' busy=''
+  if [ "$max_temperature_c" -gt 0 ]; then
+    set_temperature
+    [ "${temperature:-0}" -le $((max_temperature_c * 1000)) ] || hot="$((temperature / 1000)) C, above $max_temperature_c C"
   fi
-  { read -r _ _ _ processes _ </proc/loadavg; } 2>/dev/null || return 0
+  set_throttled
+  set_held_back "${throttled:-0}"
+  [ -z "$held_back" ] || hot="${hot:+$hot; }the machine is held back: $held_back"
+  { read -r _ _ _ processes _ <"$proc/loadavg"; } 2>/dev/null || return 0
   others=$((${processes%%/*} - 1)) # one of the runnable processes is this shell
   case $threads in '' | *[!0-9]*) wanted=1 ;; *) wanted=$threads ;; esac
   [ "$wanted" -lt "$cpus" ] || wanted=$cpus
-  [ "$others" -le $((cpus - wanted)) ] || unfit="$others other processes wanted the $cpus CPUs, $wanted needed"
+  [ "$others" -le $((cpus - wanted)) ] || busy="$others other processes wanted the $cpus CPUs, $wanted needed"
 }
 
-wait_until_fit() { # the campaign waits max_wait_s in all: a machine that never becomes fit is measured, and it is said
-  waited_s=0
+wait_until_fit() { # with an end: a machine that does not become fit is measured, and it is said
+  waited_s=0 cooldown_left_s=$max_cooldown_s
   set_unfit
-  if [ -n "$unfit" ]; then # what only passed by, such as the controller's look, is gone in a moment
+  if [ -n "$hot$busy" ]; then # what only passed by, such as the controller's look, is gone in a moment
     sleep 0.2 2>/dev/null || sleep 1
     set_unfit
   fi
-  while [ -n "$unfit" ] && [ "$max_wait_s" -gt 0 ]; do
-    if [ "$waited_s" -eq 0 ]; then state=waiting message=$unfit && write_progress; fi
+  while :; do
+    if [ -n "$hot" ] && [ "$cooldown_left_s" -gt 0 ]; then
+      cooldown_left_s=$((cooldown_left_s - 1))
+    elif [ -n "$busy" ] && [ "$max_wait_s" -gt 0 ]; then
+      max_wait_s=$((max_wait_s - 1))
+    else
+      break
+    fi
+    if [ "$waited_s" -eq 0 ]; then state=waiting message=$hot${hot:+${busy:+; }}$busy && write_progress; fi
     sleep 1
-    waited_s=$((waited_s + 1)) max_wait_s=$((max_wait_s - 1))
+    waited_s=$((waited_s + 1))
     set_unfit
   done
   state=running message=
 }
 
+# ---- Settings of the machine: changed where that is asked, and put back ----
+
+write_settings() { # $1: lines path=value; as root where that is needed. Fails with the first refused: unset_path, unset_value
+  wanted=$1
+  for as_root in '' 'sudo -n'; do
+    # shellcheck disable=SC2016,SC2086
+    printf '%s' "$wanted" |
+      $as_root sh -c 'while IFS="=" read -r path value; do [ ! -e "$path" ] || echo "$value" >"$path"; done' 2>/dev/null
+    refused=''
+    while IFS='=' read -r path value; do
+      { read -r found <"$path"; } 2>/dev/null && [ "$found" != "$value" ] && refused="$refused$path=$value$newline"
+    done <<END
+$wanted
+END
+    [ -n "$refused" ] || return 0
+    wanted=$refused
+  done
+  refused=${refused%%"$newline"*}
+  unset_path=${refused%=*} unset_value=${refused##*=}
+  return 1
+}
+
+change() { # $1 file, $2 value: notes what is to be written, and what is there
+  { read -r value <"$1"; } 2>/dev/null && [ "$value" != "$2" ] || return 0
+  earlier="$earlier$1=$value$newline" wanted_settings="$wanted_settings$1=$2$newline"
+}
+
+set_control() { # nothing is measured under other conditions than were asked for
+  earlier='' wanted_settings='' launcher='' nice_as_root=''
+  if [ -n "$governor" ]; then
+    [ -r "$cpufreq/scaling_governor" ] ||
+      die 77 "benchmark_run_governor is '$governor', but this machine has no governor to set (there is no $cpufreq/scaling_governor); leave the setting empty here"
+    { read -r value <"$cpufreq/scaling_available_governors"; } 2>/dev/null || value=$governor
+    case " $value " in
+      *" $governor "*) ;;
+      *) die 77 "benchmark_run_governor is '$governor', but this machine offers: $value; choose one of them" ;;
+    esac
+    for file in "$sys"/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor; do change "$file" "$governor"; done
+  fi
+  if [ "$disable_turbo" = yes ]; then
+    case $turbo_switch in
+      */no_turbo) change "$turbo_switch" 1 ;;
+      */boost) change "$turbo_switch" 0 ;;
+      *) die 77 "benchmark_run_disable_turbo is set, but this machine has no turbo to switch (neither intel_pstate/no_turbo nor cpufreq/boost in $sys/devices/system/cpu); leave the setting off here" ;;
+    esac
+  fi
+  if command -v setsid >/dev/null 2>&1; then launcher=setsid; fi
+  if [ -n "$pin_cpus" ]; then
+    taskset -c "$pin_cpus" true >/dev/null 2>&1 ||
+      die 77 "benchmark_run_pin_cpus is '$pin_cpus', but 'taskset -c $pin_cpus' does not work here: install taskset (util-linux), or name CPUs that this machine has ($cpus), such as 0 or 0-1"
+    launcher="$launcher taskset -c $pin_cpus"
+  fi
+  if [ "$nice" -ne 0 ]; then
+    try_nice || { nice_as_root='sudo -n' && try_nice; } ||
+      die 77 "benchmark_run_nice is $nice, but 'renice' does not allow that, neither to this user nor by 'sudo -n'; log in as root, allow sudo without a password, or choose 0 or more"
+  fi
+  [ -n "$wanted_settings" ] || return 0
+  rm -f "$run_dir/tmp/keeper.sleeper"
+  keep_control &
+  keeper_pid=$!
+  set_started "$keeper_pid"
+  write_file "$control" "boot_id=$boot_id
+keeper=$keeper_pid $started
+$earlier" || die 73 "disk full: cannot write $control, which tells what to put back; make room and start again"
+  write_settings "$wanted_settings" ||
+    die 77 "cannot write '$unset_value' to $unset_path, neither as this user nor by 'sudo -n'; log in as root, allow sudo without a password, or leave benchmark_run_governor and benchmark_run_disable_turbo unset"
+  say "changed until the end of the campaign: $(echo "$wanted_settings" | tr '\n' ' ')"
+}
+
+try_nice() {
+  sleep 5 &
+  # shellcheck disable=SC2086
+  $nice_as_root renice -n "$nice" -p $! >/dev/null 2>&1
+  is_allowed=$?
+  kill -KILL $! 2>/dev/null
+  wait $! 2>/dev/null
+  return $is_allowed
+}
+
+put_control() { # what holds for every run, for the sidecar
+  put_known control.governor "$governor"
+  [ "$disable_turbo" = no ] || put control.turbo off
+  put_known control.pin_cpus "$pin_cpus"
+  [ "$nice" -eq 0 ] || put control.nice "$nice"
+}
+
+restore_control() { # fails when the machine does not take its earlier settings; then they stay on record
+  [ -e "$control" ] || return 0
+  earlier='' control_boot='' keeper='' keeper_started=''
+  while IFS='=' read -r key value; do
+    case $key in
+      boot_id) control_boot=$value ;;
+      keeper) keeper=${value% *} keeper_started=${value#* } ;;
+      /*) earlier="$earlier$key=$value$newline" ;;
+    esac
+  done <"$control"
+  if [ "$control_boot" != "$boot_id" ]; then
+    say "what was changed on this machine is undone by its restart"
+  else
+    end_keeper
+    if ! write_settings "$earlier"; then
+      say "error: cannot put '$unset_value' back to $unset_path; as root: sh '$run_dir/run_benchmark.sh' restore"
+      return 1
+    fi
+    say "put back: $(echo "$earlier" | tr '\n' ' ')"
+  fi
+  rm -f "$control"
+}
+
+end_keeper() { # of whatever script: only one may put back
+  if [ -n "$keeper_pid" ]; then
+    end_helper "$keeper_pid" keeper
+    keeper_pid=
+  elif [ -z "$is_keeper" ] && [ -n "$keeper" ]; then
+    set_process_alive "$keeper" "$keeper_started" "$control_boot"
+    [ "$alive" = no ] || kill -KILL "$keeper"
+  fi
+}
+
+is_keeper=
+keep_control() { # a helper that outlives a killed script, to put back what it changed. A script that came after does it itself.
+  is_keeper=yes keeper_pid=''
+  until is_left_behind; do doze 2 keeper; done
+  set_holder_alive
+  [ "$alive" = yes ] || restore_control
+}
+
 # ---- One run ----
 
 watchdog() { # ends the runner after timeout_s. Nobody is killed once the script itself is gone.
-  sleep "$timeout_s" &
-  echo $! >"$run_dir/tmp/sleeper"
-  wait $!
-  kill -0 $$ 2>/dev/null || exit 0
+  if [ -z "$already_set" ]; then
+    doze "$timeout_s" watchdog
+  else # the bits since boot say nothing any more about this run, so somebody has to look while it lasts
+    seen=0
+    set_now
+    until_s=$((${now_s%%.*} + timeout_s))
+    while [ "${now_s%%.*}" -lt "$until_s" ]; do
+      doze 1 watchdog
+      ! is_left_behind || exit 0
+      set_throttled
+      if [ -n "$throttled" ] && [ "$((seen | throttled))" -ne "$seen" ]; then
+        seen=$((seen | throttled))
+        printf '0x%x\n' "$seen" >"$run_dir/tmp/throttled"
+      fi
+      set_now
+    done
+  fi
+  ! is_left_behind || exit 0
   : >"$run_dir/tmp/timed_out"
-  kill -TERM "$runner_pid" 2>/dev/null
-  sleep 5
-  kill -KILL "$runner_pid" 2>/dev/null
-}
-
-end_watchdog() { # KILL: a shell that was forked this moment can lose a TERM to its parent's trap
-  [ -n "$watchdog_pid" ] || return 0
-  kill -KILL "$watchdog_pid" 2>/dev/null
-  wait "$watchdog_pid" 2>/dev/null
-  watchdog_pid=''
-  { read -r sleeper <"$run_dir/tmp/sleeper"; } 2>/dev/null && kill -KILL "$sleeper" 2>/dev/null
+  signal_tree TERM "$runner_pid"
+  doze 5 watchdog
+  signal_tree KILL "$runner_pid"
 }
 
 measure() {
-  log=$run_dir/tmp/run.log
-  rm -f "$run_dir/tmp/"*
+  check_lock
+  [ "$free_kb" -ge "$min_free_kb" ] ||
+    die 73 "disk full: $free_kb kB free in $run_dir, at least $min_free_kb kB wanted; make room and start again, nothing that was measured is lost"
+  log=$run_dir/tmp/$run.log
+  rm -f "$run_dir/tmp/"*.log "$run_dir/tmp/"*.meta "$run_dir/tmp/timed_out" "$run_dir/tmp/throttled" "$run_dir/tmp/watchdog.sleeper"
   meta=
   for key in campaign host run block repetition model variant runner threads delegate batch_size input_size timeout_s model_file model_sha256; do
     eval "put $key \"\$$key\""
   done
+  put_known retry "$retry"
   set_runner_version "$runner"
   put runner_version "$version"
   put runner_sha256 "$runner_sha256"
+  put_control
   wait_until_fit
   put waited_s "$waited_s"
-  [ -z "$unfit" ] || put unfit "$unfit"
-  { read -r value </proc/sys/kernel/random/boot_id; } 2>/dev/null && put boot_id "$value"
+  put_known unfit "$hot${hot:+${busy:+; }}$busy"
+  [ "$boot_id" = - ] || put boot_id "$boot_id"
   write_progress
   put_machine_state before
+  ticks_before=$ticks swapped_before=$pages_swapped count_before=$throttle_count governor_before=$current_governor throttled_before=$throttled
+  already_set=
+  [ $((${throttled:-0} >> 16 & 15)) -eq 0 ] || already_set=yes
   put start_utc "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
   set_now
   put start_uptime_s "$now_s"
 
   start_runner
-  set_started "$runner_pid"
-  echo "$runner_pid $started" >"$run_dir/tmp/runner" 2>/dev/null
   watchdog >/dev/null 2>&1 &
   watchdog_pid=$!
+  set_started "$watchdog_pid"
+  { echo "$watchdog_pid $started $boot_id" >"$lock.watchdog"; } 2>/dev/null
   wait "$runner_pid"
   exit_code=$?
   set_now
   put end_uptime_s "$now_s"
-  end_watchdog
-  runner_pid=''
+  end_helper "$watchdog_pid" watchdog
+  watchdog_pid=
+  ! kill -KILL "-$runner_pid" 2>/dev/null || say "run $run left processes behind, which were ended"
+  runner_pid=
 
   put end_utc "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
   put argv "$argv"
   put exit_code "$exit_code"
   if [ -e "$run_dir/tmp/timed_out" ]; then put timed_out 1; else put timed_out 0; fi
   put_machine_state after
+  { read -r throttled_during <"$run_dir/tmp/throttled"; } 2>/dev/null || throttled_during=
+  put_known during.throttled "$throttled_during"
   set_free_kb
   if [ "$free_kb" -lt 64 ]; then # the runner may not have noticed that its last lines found no room
     failure="disk full while logging: $free_kb kB free in $run_dir"
   else
     failure=
   fi
+  reasons=
+  [ "$exit_code" -ne 0 ] || [ -n "$failure" ] || set_reasons
+  put_known invalid "$reasons"
   publish
 }
 
+because() { reasons="$reasons${reasons:+; }$1"; }
+
+set_reasons() { # reasons: why what was measured is not what this machine can do; '' = it is
+  reasons=
+  bits=$(((${throttled_before:-0} | ${throttled:-0} | ${throttled_during:-0}) & 15))
+  set_held_back $((bits | (${throttled:-0} >> 16 & ~(${throttled_before:-0} >> 16) & 15)))
+  [ -z "$held_back" ] || because "the machine was held back during the run: $held_back"
+  if [ -n "$count_before" ] && [ -n "$throttle_count" ]; then
+    set_difference "$throttle_count" "$count_before"
+    [ "$difference" -eq 0 ] || because "the CPU's thermal throttle counters went up by $difference"
+  fi
+  if [ -n "$swapped_before" ] && [ -n "$pages_swapped" ]; then
+    set_difference "$pages_swapped" "$swapped_before"
+    [ "$difference" -eq 0 ] || because "the machine swapped $difference pages"
+  fi
+  if [ "$max_steal_percent" -gt 0 ] && [ -n "$ticks_before" ] && [ -n "$ticks" ]; then
+    set_steal
+    [ $((100 * steal)) -le $((max_steal_percent * all)) ] ||
+      because "other virtual machines took $((100 * steal / all)) % of the CPU time (steal), above $max_steal_percent %"
+  fi
+  [ "$current_governor" = "$governor_before" ] || because "the governor changed from ${governor_before:-?} to ${current_governor:-?}"
+}
+
+set_steal() { # steal, all: ticks of this run, of user nice system idle iowait irq softirq steal; what follows is part of these
+  # shellcheck disable=SC2086
+  set -- $ticks_before
+  column=0 steal=0 all=0
+  for ticks_after in $ticks; do
+    [ $# -gt 0 ] && [ "$column" -lt 8 ] || break
+    set_difference "$ticks_after" "$1"
+    shift
+    column=$((column + 1)) all=$((all + difference))
+    [ "$column" -lt 8 ] || steal=$difference
+  done
+}
+
 publish() { # the sidecar last: it makes the run count
-  meta="schema=1
-$meta"
-  [ -z "$failure" ] || put failure "$failure"
-  if ! write_file "$run_dir/tmp/run.meta" "${meta}complete=1
-"; then # the log gives way, so that the failure can be recorded
+  meta="schema=1$newline$meta"
+  put_known failure "$failure"
+  if ! write_file "$run_dir/tmp/$run.meta" "${meta}complete=1$newline"; then # the log gives way, so that the failure can be recorded
     : >"$log"
-    failure="disk full while logging: the log could not be kept"
+    failure="disk full while logging: the log could not be kept" reasons=
     put failure "$failure"
-    write_file "$run_dir/tmp/run.meta" "${meta}complete=1
-" || die 73 "disk full: cannot write to $run_dir; make room and start again, nothing that was measured is lost"
+    write_file "$run_dir/tmp/$run.meta" "${meta}complete=1$newline" ||
+      die 73 "disk full: cannot write to $run_dir; make room and start again, nothing that was measured is lost"
   fi
-  if ! { mv "$log" "$run_dir/runs/$run.log" && mv "$run_dir/tmp/run.meta" "$run_dir/runs/$run.meta"; }; then
+  make_durable "$log" "$run_dir/tmp/$run.meta"
+  mv -f "$log" "$run_dir/tmp/$run.meta" "$run_dir/runs/" ||
     die 73 "cannot write to $run_dir/runs; nothing that was measured is lost"
-  fi
-  finished=$((finished + 1)) measured=$((measured + 1))
+  measured=$((measured + 1))
+  case $replaced in
+    none) finished=$((finished + 1)) ;;
+    failed) failed=$((failed - 1)) repeated=$((repeated + 1)) ;;
+    invalid) invalid=$((invalid - 1)) repeated=$((repeated + 1)) ;;
+  esac
   if [ "$exit_code" -ne 0 ] || [ -n "$failure" ]; then
-    failed=$((failed + 1))
+    failed=$((failed + 1)) failed_runs="$failed_runs$newline/$run.meta"
     say "run $run failed: exit code $exit_code${failure:+, $failure}"
+  else
+    note_that_it_works
+    [ -z "$reasons" ] || invalid=$((invalid + 1)) invalid_runs="$invalid_runs$newline/$run.meta"
+    [ -z "$reasons" ] || say "run $run is invalid: $reasons"
   fi
 }
 
 set_free_kb() { # free_kb in run_dir; as much as anybody wants where df cannot tell
-  # shellcheck disable=SC2046
-  set -- $(df -Pk "$run_dir" 2>/dev/null | tail -n 1)
+  free_kb=$(df -Pk "$run_dir" 2>/dev/null)
+  # shellcheck disable=SC2086
+  set -- ${free_kb##*"$newline"}
   case ${4:-} in '' | *[!0-9]*) free_kb=999999999 ;; *) free_kb=$4 ;; esac
+}
+
+# ---- What is there already: failed_runs and invalid_runs hold the names of sidecars, worked the configurations ----
+
+read_sidecars() {
+  grep -L '^complete=1$' "$run_dir/runs/"*.meta 2>/dev/null | while IFS= read -r sidecar; do
+    say "$sidecar is damaged, as a crash of the machine leaves it; set aside, its run is measured again"
+    mv "$sidecar" "$sidecar.damaged"
+    [ ! -e "${sidecar%.meta}.log" ] || mv "${sidecar%.meta}.log" "${sidecar%.meta}.log.damaged"
+  done
+  failed_runs=$(grep -L '^exit_code=0$' "$run_dir/runs/"*.meta 2>/dev/null; grep -l '^failure=' "$run_dir/runs/"*.meta 2>/dev/null)
+  invalid_runs=$(grep -l '^invalid=' "$run_dir/runs/"*.meta 2>/dev/null)
+  worked=' '
+}
+
+set_verdict() { # verdict on run $1: none (not measured), failed, invalid, fine
+  verdict=fine
+  [ -e "$run_dir/runs/$1.meta" ] || { verdict=none && return; }
+  case $invalid_runs in *"/$1.meta"*) verdict=invalid ;; esac
+  case $failed_runs in *"/$1.meta"*) verdict=failed ;; esac
+}
+
+note_that_it_works() {
+  case $worked in *" $configuration "*) ;; *) worked="$worked$configuration " ;; esac
+}
+
+count_line() { # the last attempt is what counts
+  total=$((total + 1)) attempt=$run tries=0
+  while set_verdict "$attempt" && [ "$verdict" != none ]; do
+    last_verdict=$verdict tries=$((tries + 1)) attempt=$run.retry$tries
+    [ "$verdict" = failed ] || note_that_it_works
+  done
+  [ "$tries" -gt 0 ] || return 0
+  finished=$((finished + 1)) repeated=$((repeated + tries - 1))
+  case $last_verdict in failed) failed=$((failed + 1)) ;; invalid) invalid=$((invalid + 1)) ;; esac
 }
 
 # ---- The campaign ----
 
+for_each_line() { # of the plan: calls $1, with the columns in variables
+  {
+    read -r _ # the header
+    # shellcheck disable=SC2034 # measure writes each of these to the sidecar, by name
+    while IFS=$tab read -r run block repetition model variant runner threads delegate batch_size input_size timeout_s model_file model_sha256 flags; do
+      [ "$flags" != - ] || flags=
+      configuration=$model/$variant/$runner/$threads/$delegate/$batch_size/$input_size
+      "$1"
+    done
+  } <"$run_dir/plan.tsv"
+}
+
+measure_line() {
+  [ ! -e "$run_dir/runs/$run.meta" ] || return 0
+  retry='' replaced=none
+  measure
+}
+
+is_due() { # a repeat of this line, in this round; verdict: on the attempt before it
+  if [ "$round" -eq 1 ]; then set_verdict "$run"; else set_verdict "$run.retry$((round - 1))"; fi
+  [ ! -e "$run_dir/runs/$run.retry$round.meta" ] || return 1
+  case $verdict in
+    invalid) return 0 ;;
+    failed) case $worked in *" $configuration "*) return 0 ;; esac ;; # what never worked is not tried again
+  esac
+  return 1
+}
+
+count_due() { ! is_due || due=$((due + 1)); }
+
+repeat_line() {
+  is_due || return 0
+  replaced=$verdict retry=$round run=$run.retry$round
+  measure
+  due=$((due - 1))
+}
+
+leave() {
+  [ -n "$lock_is_ours" ] || return 0
+  restore_control
+  rm -f "$lock" "$lock.runner" "$lock.watchdog"
+}
+
 stop_by_signal() { # $1: exit code
   trap '' TERM INT HUP
-  end_watchdog
-  [ -z "$runner_pid" ] || kill -KILL "$runner_pid" 2>/dev/null
+  # The signal may have come between the start of the runner and the note of its pid.
+  newest=${!:-}
+  if [ -z "$runner_pid" ] && [ "$newest" != "$newest_before" ] && read_stat "$newest" && [ "$stat_parent" = $$ ]; then
+    runner_pid=$newest
+  fi
+  end_helper "$watchdog_pid" watchdog
+  if [ -n "$runner_pid" ]; then
+    signal_tree KILL "$runner_pid"
+    wait "$runner_pid" 2>/dev/null
+  fi
   state=stopped message="stopped; start it again to go on"
   write_progress
   say "stopped after $finished of $total runs"
@@ -358,26 +846,7 @@ stop_by_signal() { # $1: exit code
   exit "$1"
 }
 
-leave() {
-  [ -z "$lock_is_ours" ] || rm -f "$lock"
-}
-
-count_runs() {
-  total=0 finished=0 failed=0
-  while IFS=$tab read -r name _; do
-    [ "$name" != run ] || continue
-    total=$((total + 1))
-    [ -e "$run_dir/runs/$name.meta" ] || continue
-    finished=$((finished + 1))
-    if ! grep -q '^exit_code=0$' "$run_dir/runs/$name.meta" || grep -q '^failure=' "$run_dir/runs/$name.meta"; then
-      failed=$((failed + 1))
-    fi
-  done <"$run_dir/plan.tsv"
-}
-
 run_campaign() {
-  runner_pid='' watchdog_pid=''
-  tab=$(printf '\t')
   [ -r "$run_dir/plan.tsv" ] || die 66 "there is no plan to read: $run_dir/plan.tsv"
   mkdir -p "$run_dir/runs" "$run_dir/tmp" || die 73 "cannot write to $run_dir"
   take_lock
@@ -386,34 +855,48 @@ run_campaign() {
   trap 'stop_by_signal 130' INT
   trap 'stop_by_signal 129' HUP
   end_orphan
-  count_runs
+  check_lock
+  if ! restore_control && [ "$governor$disable_turbo" != no ]; then
+    die 77 "settings of an earlier campaign must be put back before others are made; $control tells what they were"
+  fi
+  read_sidecars
+  for_each_line count_line
+  run='-'
   find_sensors
+  set_control
   set_now
   begun_s=$now_s
+  set_free_kb
   say "campaign '$campaign' on '$host': $finished of $total runs are there already"
-  {
-    read -r _ # the header
-    # shellcheck disable=SC2034 # measure writes each of these to the sidecar, by name
-    while IFS=$tab read -r run block repetition model variant runner threads delegate batch_size input_size timeout_s model_file model_sha256 flags; do
-      [ ! -e "$run_dir/runs/$run.meta" ] || continue
-      check_lock
-      set_free_kb
-      [ "$free_kb" -ge "$min_free_kb" ] ||
-        die 73 "disk full: $free_kb kB free in $run_dir, at least $min_free_kb kB wanted; make room and start again, nothing that was measured is lost"
-      [ "$flags" != - ] || flags=
-      measure
-    done
-  } <"$run_dir/plan.tsv"
+  for_each_line measure_line
+  round=1
+  while [ "$round" -le "$retries" ]; do
+    due=0
+    for_each_line count_due
+    [ "$due" -eq 0 ] || for_each_line repeat_line
+    round=$((round + 1))
+  done
+  restore_control
   run='-' state='done' message=
   write_progress
   write_file "$run_dir/DONE" "finished=$finished
 failed=$failed
+invalid=$invalid
+repeated=$repeated
 total=$total
-" || die 73 "disk full: cannot write $run_dir/DONE"
+" durable || die 73 "disk full: cannot write $run_dir/DONE"
   rm -rf "$run_dir/tmp"
-  say "done: $finished runs, $failed of them failed"
+  say "done: $finished runs, $failed of them failed, $invalid invalid; $repeated repeats"
 }
 
+clean_up() { # after a script that was killed
+  take_lock >/dev/null
+  trap leave EXIT
+  end_orphan
+  restore_control || exit 77
+}
+
+set_boot_id
 case ${1:-run} in
   run)
     [ ! -e "$run_dir/DONE" ] || exit 0
@@ -423,10 +906,7 @@ case ${1:-run} in
     [ ! -e "$run_dir/DONE" ] || exit 0
     set_holder_alive
     if [ "$alive" = yes ] && [ "$lock_campaign" = "$campaign" ]; then exit 0; fi
-    if [ "$alive" = yes ]; then
-      echo "error: campaign '$lock_campaign' (process $lock_pid) measures on this host; it holds $lock"
-      exit 75
-    fi
+    [ "$alive" = no ] || refuse
     detach=
     if command -v setsid >/dev/null 2>&1; then detach=setsid; fi
     rm -f "$run_dir/progress"
@@ -438,21 +918,31 @@ case ${1:-run} in
     [ "$lock_campaign" = "$campaign" ] || alive=no
     if [ -e "$run_dir/DONE" ]; then echo is_done=yes; else echo is_done=no; fi
     echo "alive=$alive"
+    echo "boot_id=$boot_id"
     cat "$run_dir/progress" 2>/dev/null
     exit 0
     ;;
   stop)
     set_holder_alive
-    [ "$alive" = yes ] && [ "$lock_campaign" = "$campaign" ] || exit 0
-    kill -TERM "$lock_pid"
-    while [ "$alive" = yes ]; do
-      sleep 1
-      set_holder_alive
-    done
-    echo "stopped $campaign"
+    [ "$lock_campaign" = "$campaign" ] || exit 0
+    if [ "$alive" = yes ]; then
+      kill -TERM "$lock_pid"
+      while [ "$alive" = yes ]; do
+        sleep 1
+        set_holder_alive
+      done
+      echo "stopped $campaign"
+    else
+      clean_up
+    fi
+    ;;
+  restore)
+    set_holder_alive
+    [ "$alive" = no ] || refuse
+    [ ! -e "$control" ] || clean_up
     ;;
   *)
-    echo "usage: sh run_benchmark.sh [run|start|status|stop]" >&2
+    echo "usage: sh run_benchmark.sh [run|start|status|stop|restore]" >&2
     exit 64
     ;;
 esac

@@ -6,104 +6,24 @@ import os
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.edgebench.testbed.plugins.module_utils import plan
 
 from tests.rendering import ROOT, render_run_script
-
-FAKE_RUNNER = {
-    "argv": ["sh", str(ROOT / "tests/data/fake_runner.sh")],
-    "environment": {"WORD": "two words"},
-    "version": "1",
-}
-SHELLS = {"dash": ["dash"], "busybox": ["busybox", "sh"], "mksh": ["mksh"]}
+from tests.run_host import SHELLS, Host, is_running, wait_for
 
 
 @pytest.fixture(params=SHELLS)
-def shell(request) -> list[str]:
-    command = SHELLS[request.param]
-    if not shutil.which(command[0]):
-        pytest.skip(f"needs {command[0]} (apt-get install {command[0]})")
-    return command
-
-
-class Host:
-    """A campaign's directory as it is on a host, with the script and a plan in it."""
-
-    def __init__(self, shell: list[str], run_dir: Path) -> None:
-        self.shell, self.run_dir = shell, run_dir
-        self.script = run_dir / "run_benchmark.sh"
-
-    def prepare(
-        self, models: list[str], *, runner: str = "fake", timeout_s: int = 60, repetitions: int = 1, **settings
-    ):
-        (self.run_dir / "models").mkdir(parents=True, exist_ok=True)
-        for name in models:
-            (self.run_dir / "models" / f"{name}.tflite").touch()
-        self.script.write_text(render_run_script(self.run_dir, {"fake": FAKE_RUNNER}, **settings))
-        entries = [
-            {"model": name, "variant": "float32", "file": f"{name}.tflite", "sha256": "0" * 64} for name in models
-        ]
-        asked = {
-            "models": models,
-            "variants": ["float32"],
-            "runners": [runner],
-            "threads": [1],
-            "delegates": ["default"],
-        }
-        asked |= {"max_repetitions": repetitions, "flags": "--num_runs=2"}
-        rows = plan.build("testhost", asked, entries, seed=1, timeout_s=timeout_s)
-        (self.run_dir / "plan.tsv").write_text(plan.to_tsv(rows))
-        return self
-
-    def __call__(self, word: str = "run") -> subprocess.CompletedProcess:
-        command = [*self.shell, str(self.script), word]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-
-    def start(self) -> subprocess.Popen:
-        return subprocess.Popen(
-            [*self.shell, str(self.script), "run"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-
-    def status(self) -> dict[str, str]:
-        return dict(line.split("=", 1) for line in self("status").stdout.splitlines())
-
-    def sidecars(self) -> dict[str, dict[str, str]]:
-        """By the run's model and repetition: 'ok_r01'."""
-        found = {}
-        for path in sorted((self.run_dir / "runs").glob("*.meta")):
-            values = dict(line.split("=", 1) for line in path.read_text().splitlines())
-            found[f"{values['model']}_r{int(values['repetition']):02d}"] = values
-        return found
-
-    def mtimes(self) -> dict[str, int]:
-        return {path.name: path.stat().st_mtime_ns for path in (self.run_dir / "runs").iterdir()}
-
-
-@pytest.fixture
-def host(shell, tmp_path) -> Host:
-    return Host(shell, tmp_path / "it's a dir")
-
-
-def wait_for(what: str, check: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not check():
-        assert time.monotonic() < deadline, f"waited 30 s in vain for {what}"
-        time.sleep(0.02)
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
-        return False
+def host(request, tmp_path) -> Iterator[Host]:
+    host = Host(request.param, tmp_path / "it's a dir")
+    yield host
+    host.clean_up()
 
 
 def test_every_line_of_the_plan_gets_a_log_and_a_sidecar(host):
+    host.put("proc/loadavg", "0.10 0.20 0.30 1/100 4711")
     host.prepare(["ok", "crash"], repetitions=2)
     done = host()
     assert done.returncode == 0, done.stdout + done.stderr
@@ -118,19 +38,25 @@ def test_every_line_of_the_plan_gets_a_log_and_a_sidecar(host):
     assert ok["argv"].startswith("WORD='two words' sh ")
     assert ok["argv"].endswith("ok.tflite' --num_threads=1 --num_runs=2")
     assert float(ok["end_uptime_s"]) >= float(ok["start_uptime_s"])
-    assert "before.load1" in ok
+    assert ok["before.load1"] == "0.10"
+    assert ok["boot_id"] == "boot-1"
+    assert "retry" not in ok
+    assert not any(key.startswith(("control.", "during.", "invalid")) for key in ok)
     assert "after.children_times" in ok
     assert sidecars["crash_r01"]["exit_code"] == "3"
     log = (host.run_dir / "runs" / f"{ok['run']}.log").read_text()
     assert "Inference (avg): 60255.5" in log
-    assert (host.run_dir / "DONE").read_text() == "finished=4\nfailed=2\ntotal=4\n"
+    assert (host.run_dir / "DONE").read_text() == "finished=4\nfailed=2\ninvalid=0\nrepeated=0\ntotal=4\n"
     assert host.status() | {"elapsed_s": ""} == host.status() | {
         "is_done": "yes",
         "alive": "no",
         "state": "done",
         "finished": "4",
         "failed": "2",
+        "invalid": "0",
+        "repeated": "0",
         "total": "4",
+        "boot_id": "boot-1",
         "elapsed_s": "",
     }
     assert not (host.run_dir / "lock").exists()
@@ -165,11 +91,10 @@ def test_an_unknown_runner_is_a_failed_run_with_a_log_that_says_so(host):
 def test_killed_in_the_middle_it_goes_on_where_it_was(host, how):
     host.prepare(["slow"], repetitions=3)
     process = host.start()
-    wait_for("the second run", lambda: len(host.mtimes() if (host.run_dir / "runs").exists() else []) == 2)
+    wait_for("the second run", lambda: len(host.mtimes()) == 2)
     before = host.mtimes()
     process.send_signal(how)
     process.wait(timeout=30)
-    process.stdout.close()
     assert host.status()["alive"] == "no"
     assert set(host.mtimes()) >= set(before)
 
@@ -179,31 +104,99 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(host, how):
     assert {name: after[name] for name in before} == before, "a run that was there was measured again"
 
 
-def test_a_runner_that_a_killed_script_left_is_ended_before_anything_is_measured(host):
-    host.prepare(["hang"])
+def kill_in_the_middle(host: Host) -> int:
+    """Kill the script while its runner hangs, with a child; return the runner's pid."""
+    host.during("hang", 'sleep 601 & echo $! >"$run_dir/child"')
     process = host.start()
-    runner = host.run_dir / "tmp" / "runner"
-    wait_for("the runner", lambda: runner.exists() and runner.read_text().strip())
-    orphan = int(runner.read_text().split()[0])
+    wait_for("the watchdog", (host.run_dir / "lock.watchdog").exists)
+    wait_for("its child", lambda: child_of_runner(host))
     process.kill()
     process.wait()
-    process.stdout.close()
+    orphan = host.runner_pid()
     assert is_running(orphan)
+    return orphan
 
+
+def child_of_runner(host: Host) -> int:
+    path = host.run_dir / "child"
+    return int((path.read_text() if path.exists() else "").strip() or 0)
+
+
+def assert_nothing_is_left(host: Host) -> None:
+    """Neither the killed script's runner, nor its child, nor the watchdog and its sleep."""
+    wait_for("the end of what a killed script left", lambda: not host.left_running())
+    assert not is_running(child_of_runner(host))
+
+
+def test_a_runner_and_its_children_that_a_killed_script_left_are_ended_before_anything_is_measured(host):
+    orphan = kill_in_the_middle(host.prepare(["hang"]))
     host.prepare(["ok"])
     done = host()
     assert done.returncode == 0
     assert f"ending process {orphan}" in done.stdout
-    wait_for("the orphan's end", lambda: not is_running(orphan))
+    assert not is_running(orphan)
+    assert_nothing_is_left(host)
+
+
+def test_a_runner_of_another_campaign_is_ended_too(host):
+    orphan = kill_in_the_middle(host.prepare(["hang"]))
+    other = other_campaign(host)
+    done = other()
+    assert done.returncode == 0
+    assert "(campaign 'demo'), which is gone" in done.stdout
+    assert f"ending process {orphan}" in done.stdout
+    assert not is_running(orphan)
+    assert_nothing_is_left(host)
+
+
+def test_stop_ends_what_a_killed_script_left(host):
+    orphan = kill_in_the_middle(host.prepare(["hang"]))
+    done = host("stop")
+    assert done.returncode == 0
+    assert f"ending process {orphan}" in done.stdout
+    assert not is_running(orphan)
+    assert_nothing_is_left(host)
+    assert not (host.run_dir / "lock").exists()
+
+
+def test_children_that_a_runner_leaves_are_ended_with_it(host):
+    host.prepare(["ok"])
+    host.during("ok", 'sleep 602 >/dev/null 2>&1 & echo $! >"$run_dir/child"')
+    done = host()
+    assert done.returncode == 0
+    assert "left processes behind" in done.stdout
+    wait_for("the child's end", lambda: not is_running(child_of_runner(host)))
+
+
+def test_a_runner_that_is_not_that_of_the_record_is_left_alone(host):
+    host.prepare(["ok"])
+    record = host.run_dir / "lock.runner"
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as stranger:
+        try:
+            for words in (f"{stranger.pid} 1 boot-1", f"{stranger.pid} {start_time(stranger.pid)} boot-0"):
+                record.write_text(words + "\n")
+                (host.run_dir / "DONE").unlink(missing_ok=True)
+                assert host().returncode == 0
+                assert stranger.poll() is None
+        finally:
+            stranger.kill()
+
+
+def start_time(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+
+
+def other_campaign(host: Host) -> Host:
+    other = Host(host.shell_name, host.run_dir.parent / "other")
+    lock = str(host.run_dir / "lock")
+    return other.prepare(["ok"], benchmark_run_campaign="other", benchmark_run_lock=lock)
 
 
 def test_only_one_campaign_measures_at_a_time(host):
     host.prepare(["hang"])
     process = host.start()
     wait_for("the lock", lambda: host.status()["alive"] == "yes")
-    other = Host(host.shell, host.run_dir.parent / "other").prepare(
-        ["ok"], benchmark_run_campaign="other", benchmark_run_lock=str(host.run_dir / "lock")
-    )
+    other = other_campaign(host)
     for word in ("run", "start"):
         refused = other(word)
         assert refused.returncode == 75
@@ -211,25 +204,65 @@ def test_only_one_campaign_measures_at_a_time(host):
     assert host("start").returncode == 0, "starting the campaign that runs already is no error"
     assert host("stop").stdout == "stopped demo\n"
     assert process.wait(timeout=30) == 143
-    assert "stopped after 0 of 1 runs" in process.stdout.read()
-    process.stdout.close()
+    assert "stopped after 0 of 1 runs" in host.said()
+    assert host.left_running() == {}
     assert host.status()["state"] == "stopped"
     assert other().returncode == 0
 
 
-def test_a_lock_whose_pid_belongs_to_another_process_now_is_taken_over(host):
+@pytest.mark.parametrize(("started", "boot"), [("1", "boot-1"), (None, "boot-0")])
+def test_a_lock_whose_pid_belongs_to_another_process_now_is_taken_over(host, started, boot):
+    """This test's pid runs, but did not start at tick 1; or it is the pid of a process before the machine's restart."""
     host.prepare(["ok"])
-    (host.run_dir / "lock").write_text(f"{os.getpid()} 1 demo\n")  # this test runs, but did not start at tick 1
+    pid = os.getpid()
+    (host.run_dir / "lock").write_text(f"{pid} {started or start_time(pid)} {boot} demo\n")
+    assert host.status()["alive"] == "no"
     done = host()
     assert done.returncode == 0
-    assert f"taking over the lock of process {os.getpid()}" in done.stdout
+    assert f"taking over the lock of process {pid}" in done.stdout
 
 
 def test_stopping_what_does_not_run_says_nothing(host):
     host.prepare(["ok"])
-    (host.run_dir / "lock").write_text("999999999 1 demo\n")  # left by a process that is gone
+    (host.run_dir / "lock").write_text("999999999 1 boot-1 demo\n")  # left by a process that is gone
     done = host("stop")
     assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("damage", ["", "schema=1\ncampaign=demo\nexit_co"])
+def test_a_damaged_sidecar_is_set_aside_with_its_log_and_measured_again(host, damage):
+    host.prepare(["ok"], repetitions=2)()
+    (host.run_dir / "DONE").unlink()
+    before = host.mtimes()
+    damaged = next((host.run_dir / "runs").glob("0001_*.meta"))
+    damaged.write_text(damage)
+    done = host()
+    assert done.returncode == 0
+    assert f"{damaged.name} is damaged" in done.stdout
+    assert damaged.with_name(damaged.name + ".damaged").read_text() == damage
+    assert damaged.with_name(damaged.stem + ".log.damaged").exists()
+    assert sorted(host.sidecars()) == ["ok_r01", "ok_r02"]
+    kept = {name: when for name, when in host.mtimes().items() if name.startswith("0002_")}
+    assert kept == {name: when for name, when in before.items() if name.startswith("0002_")}
+
+
+def test_files_are_the_users_own(host):
+    host.prepare(["ok"])()
+    assert {path.stat().st_mode & 0o77 for path in (host.run_dir / "runs").iterdir()} == {0}
+
+
+def test_without_a_single_fact_about_the_machine_it_measures(host, tmp_path):
+    nothing = str(tmp_path / "nothing")
+    host.prepare(["ok"], __benchmark_run_sys=nothing, __benchmark_run_proc=nothing, benchmark_run_max_temperature_c=70)
+    done = host()
+    assert (done.returncode, done.stderr) == (0, "")
+    sidecar = host.sidecars()["ok_r01"]
+    assert "boot_id" not in sidecar
+    assert {key for key in sidecar if key.startswith(("before.", "after."))} <= {
+        "before.children_times",
+        "after.children_times",
+    }
+    assert host.status()["boot_id"] == "-"
 
 
 def test_start_goes_on_in_the_background(host):
@@ -241,24 +274,10 @@ def test_start_goes_on_in_the_background(host):
     assert "done: 2 runs, 0 of them failed" in (host.run_dir / "script.log").read_text()
 
 
-def test_it_waits_for_a_machine_that_is_too_warm_only_so_long(host, tmp_path):
-    zone = tmp_path / "thermal" / "thermal_zone0"
-    zone.mkdir(parents=True)
-    (zone / "type").write_text("cpu-thermal\n")
-    (zone / "temp").write_text("71500\n")
-    host.prepare(["ok"], repetitions=2, benchmark_run_max_temperature_c=70, benchmark_run_max_wait_s=1)
-    host.script.write_text(host.script.read_text().replace("/sys/class/thermal", str(zone.parent)))
-    assert host().returncode == 0
-    first, second = host.sidecars().values()
-    assert (first["waited_s"], second["waited_s"]) == ("1", "0"), "the wait is for the whole campaign"
-    assert first["unfit"] == second["unfit"] == "71 C, above 70 C"
-    assert first["before.temperature_c"] == "71.5"
-
-
 def test_it_notices_other_work_on_the_machine(host):
     busy = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(2 * os.cpu_count() + 4)]
     try:
-        host.prepare(["ok"], benchmark_run_max_wait_s=1)
+        host.prepare(["ok"], benchmark_run_max_wait_s=1, __benchmark_run_proc="/proc", benchmark_run_retries=0)
         assert host().returncode == 0
     finally:
         for process in busy:
@@ -291,6 +310,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
+@pytest.mark.parametrize("shell", SHELLS)
 def test_a_disk_that_fills_up_costs_one_run_and_no_earlier_log(shell, small_disk):
     host = Host(shell, small_disk / "run")
     host.prepare(["ok"], repetitions=2)
