@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -33,6 +34,11 @@ class Listed:
     sha256: str
     weights: str
 
+    @property
+    def public_url(self) -> str | None:
+        """The URL, None where something in it may be secret."""
+        return self.url if self.url == shown(self.url) else None
+
 
 class Download:
     """Download what a list names; each file's sha256 must be what the list says.
@@ -51,14 +57,15 @@ class Download:
             self._session.mount(scheme, HTTPAdapter(max_retries=retry))
         # As stored: a compressed transfer could not be resumed, and its length could not be checked.
         self._session.headers["Accept-Encoding"] = "identity"
-        self._name = download_list
-        self._listed = parse_list(self._read(download_list), source=download_list)
+        self._name = shown(download_list) if is_url(download_list) else download_list
+        self._listed = parse_list(self._read(download_list), source=self._name)
 
     def outdated(self, wanted: Wanted, entry: Entry, directory: Path) -> str | None:
         listed = self._listed.get(wanted.key)
         if listed is None:
             return f"{self._name} does not name it"
-        return None if (entry.sha256, entry.weights) == (listed.sha256, listed.weights) else "the list has changed"
+        same = (entry.sha256, entry.weights, entry.url) == (listed.sha256, listed.weights, listed.public_url)
+        return None if same else "the list has changed"
 
     def provide(self, wanted: Sequence[Wanted], directory: Path, say: Say) -> Iterator[Entry | Failure]:
         for each in wanted:
@@ -73,9 +80,9 @@ class Download:
                     # Only the list's words about it have changed, or the manifest was lost.
                     (directory / each.file).replace(part)
                 else:
-                    say(f"downloading {each.key} from {listed.url} ...")
+                    say(f"downloading {each.key} from {shown(listed.url)} ...")
                     self._fetch(listed, part)
-                entry = publish(part, each, directory, source="download", weights=listed.weights)
+                entry = publish(part, each, directory, source="download", weights=listed.weights, url=listed.public_url)
             except ZooError as error:
                 yield Failure(each, str(error))
             else:
@@ -92,7 +99,7 @@ class Download:
             response = self._session.get(download_list, timeout=TIMEOUT_S)
             response.raise_for_status()
         except requests.RequestException as error:
-            raise ZooError(f"download list {download_list} cannot be fetched ({explain(error)})") from error
+            raise ZooError(f"download list {self._name} cannot be fetched ({explain(error)})") from error
         return response.text
 
     def _fetch(self, listed: Listed, part: Path) -> None:
@@ -106,19 +113,19 @@ class Download:
             try:
                 self._transfer(listed.url, part, have)
             except requests.HTTPError as error:
-                raise ZooError(f"{listed.url}: {explain(error)}") from error
+                raise ZooError(f"{shown(listed.url)}: {explain(error)}") from error
             except requests.RequestException as error:
                 if _size(part) > have:
                     continue
                 arrived = f"; {_size(part):,} bytes have arrived, run it again for the rest" if have else ""
-                raise ZooError(f"{listed.url}: {explain(error)}{arrived}") from error
+                raise ZooError(f"{shown(listed.url)}: {explain(error)}{arrived}") from error
             found = manifest.sha256(part)
             if found == listed.sha256:
                 return
             part.unlink()
             # A part that was there may have been of something else; all of it anew will tell.
             if not have:
-                raise ZooError(f"{listed.url}: its sha256 is {found}, the list says {listed.sha256}")
+                raise ZooError(f"{shown(listed.url)}: its sha256 is {found}, the list says {listed.sha256}")
 
     def _transfer(self, url: str, part: Path, have: int) -> None:
         headers = {"Range": f"bytes={have}-"} if have else {}
@@ -143,12 +150,20 @@ def is_url(text: str) -> bool:
     return text.startswith(("https://", "http://"))
 
 
+def shown(url: str) -> str:
+    """A URL as it may be shown: without user, password and query, which may be secret."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
+
+
 def explain(error: requests.RequestException) -> str:
     """What went wrong with a request, in a few words."""
     if error.response is not None:
         return f"{error.response.status_code} {error.response.reason}"
     cause = error.args[0] if error.args else error
-    return str(getattr(cause, "reason", cause))
+    said = str(getattr(cause, "reason", cause))
+    url = getattr(error.request, "url", None)
+    return said.replace(url, shown(url)) if url else said
 
 
 def parse_list(text: str, source: str) -> dict[str, Listed]:
@@ -183,7 +198,7 @@ def parse_list(text: str, source: str) -> dict[str, Listed]:
 def _parse_row(row: dict[str, str]) -> Listed:
     url, sha256, weights = row["url"], str(row["sha256"]).lower(), row.get("weights") or "unknown"
     if not is_url(url):
-        raise ValueError(f"'{url}' is not an http or https URL")
+        raise ValueError(f"'{shown(url)}' is not an http or https URL")
     if not re.fullmatch("[0-9a-f]{64}", sha256):
         raise ValueError(f"'{sha256}' is not a sha256")
     if weights not in ("imagenet", "random", "unknown"):

@@ -28,6 +28,7 @@ class Entry:
         source: `build`, `download` or `directory`.
         weights: `random`, `imagenet` or `unknown`; results on random weights say nothing about accuracy.
         weights_seed: of random weights.
+        url: where anybody can download it; None also where the URL has a user, password or query, which may be secret.
         recipe: sha256 of what determines the file's bytes or where it came from.
         versions: of the packages that made it.
     """
@@ -43,6 +44,7 @@ class Entry:
     parameters: int | None = None
     batch_size: int | None = None
     input_size: int | None = None
+    url: str | None = None
     recipe: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
 

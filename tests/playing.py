@@ -47,7 +47,9 @@ class Played:
 def environment(**more: str) -> dict[str, str]:
     """What a play of this checkout needs in its environment."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "PATH": path, **more}
+    # Said aloud, since ansible-runner would not check host keys.
+    ours = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_HOST_KEY_CHECKING": "True", "ANSIBLE_NOCOLOR": "1"}
+    return {**ours, "PATH": path, **more}
 
 
 def play(

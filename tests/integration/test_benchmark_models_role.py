@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import http.server
+import json
 import os
+import threading
 
 import pytest
 
 from tests import playing
 
 PLAYBOOK = """
+- name: Ensure the models are on the controller
+  hosts: all
+  gather_facts: false
+  roles: [benchmark_models]
+
 - name: Ensure the models are on the host
   hosts: all
   gather_facts: false
+  strategy: ansible.builtin.free
   tasks:
     - name: Ensure the models are on the host
-      ansible.builtin.include_role:
+      ansible.builtin.import_role:
         name: benchmark_models
         tasks_from: install
 """
+# A host on which no module of Ansible could run.
+BOX = {"all": {"hosts": {"box": {"ansible_connection": "local", "ansible_python_interpreter": "/nonexistent"}}}}
 
 
 @pytest.fixture
@@ -43,7 +56,7 @@ def play(tmp_path, source_dir):
             "benchmark_models_source": "directory",
             "benchmark_models_source_dir": str(source_dir),
         }
-        return playing.play(tmp_path / "play.yml", playing.BOX, check=check, **(defaults | variables))
+        return playing.play(tmp_path / "play.yml", BOX, check=check, **(defaults | variables))
 
     return run
 
@@ -55,10 +68,13 @@ def test_models_reach_the_host_once(play, tmp_path, source_dir):
     assert not (tmp_path / "cache").exists()
 
     assert play().changed() > 0
-    assert sorted(path.name for path in installed.iterdir()) == ["Tiny.dynamic_range.tflite", "Tiny.float32.tflite"]
+    assert sorted(path.name for path in installed.glob("[!.]*")) == ["Tiny.dynamic_range.tflite", "Tiny.float32.tflite"]
     assert (installed / "Tiny.dynamic_range.tflite").read_bytes() == (source_dir / "Tiny_quant.tflite").read_bytes()
     assert not (installed / "Tiny.float32.tflite").is_symlink()
-    assert play().changed() == 0
+    again = play()
+    assert again.changed() == 0
+    asked = [event["event_data"] for event in again.events if event["event"] == "runner_on_ok"]
+    assert len([data for data in asked if data["play"] == "Ensure the models are on the host"]) == 1
     assert play(check=True).changed() == 0
 
     os.truncate(installed / "Tiny.float32.tflite", 9)
@@ -77,3 +93,44 @@ def test_a_model_that_cannot_be_had_is_named(play):
     message = result.failure()
     assert "Teeny.float32: " in message
     assert "has no Teeny.float32.tflite or Teeny.tflite; it has: Tiny.tflite, Tiny_quant.tflite" in message
+
+
+def test_a_host_that_has_internet_may_fetch_its_models(play, tmp_path, source_dir):
+    """What has an address is fetched, what has one with a token in it is sent; and that is shown nowhere."""
+    asked = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_request(self, *_):
+            asked.append((self.path, self.headers["User-Agent"].split("/")[0].lower()))
+
+    handler = functools.partial(Handler, directory=str(source_dir))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{httpd.server_port}"
+        rows = [("float32", "Tiny.tflite", ""), ("dynamic_range", "Tiny_quant.tflite", "?token=t0ken")]
+        listed = [
+            {
+                "model": "Tiny",
+                "variant": variant,
+                "url": f"{url}/{name}{query}",
+                "sha256": hashlib.sha256((source_dir / name).read_bytes()).hexdigest(),
+            }
+            for variant, name, query in rows
+        ]
+        (tmp_path / "list.json").write_text(json.dumps(listed))
+        settings = {
+            "benchmark_models_source": "download",
+            "benchmark_models_source_dir": "",
+            "benchmark_models_download_list": str(tmp_path / "list.json"),
+            "benchmark_models_fetch_on_host": True,
+        }
+        done = play(**settings)
+        assert done.changed() == 2
+        httpd.shutdown()
+    by_host = [path for path, agent in asked if agent in ("curl", "wget")]
+    assert by_host == ["/Tiny.tflite"]
+    for variant, name, _ in rows:
+        assert (tmp_path / f"host/models/Tiny.{variant}.tflite").read_bytes() == (source_dir / name).read_bytes()
+    manifest = (tmp_path / "cache/models/download/manifest.json").read_text()
+    assert f"{url}/Tiny.tflite" in manifest
+    assert "t0ken" not in manifest + done.stdout + json.dumps([event["event_data"].get("res") for event in done.events])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import functools
 import hashlib
 import http.server
@@ -11,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import zipfile
 
 import pytest
 
@@ -20,24 +23,32 @@ from tests.playing import ROOT
 FAKE = ROOT / "tests/data/fake_benchmark_model.sh"
 FAKE_SHA256 = hashlib.sha256(FAKE.read_bytes()).hexdigest()
 PROBE = ROOT / "roles/benchmark_runner/files/probe_binary.sh"
+RECORD = {"arch": os.uname().machine, "python_path": sys.executable}
 PLATFORM = {"x86_64": "linux_x86-64", "aarch64": "linux_aarch64"}[os.uname().machine]
 OTHER_MACHINE = {"x86_64": b"\xb7", "aarch64": b"\x3e"}[os.uname().machine]
 ELF_START = b"\x7fELF\2\1\1" + bytes(9) + b"\2\0"
 PLAYBOOK = """
 - name: Install the runners
   hosts: all
-  gather_facts: true
-  gather_subset: ["!all", min]
+  gather_facts: false
+  strategy: ansible.builtin.free
   roles: [benchmark_runner]
   post_tasks:
     - name: Show what other roles see
       ansible.builtin.copy:
         content: "{{ benchmark_runner_installed | to_json }}"
-        dest: "{{ installed_json }}"
+        dest: "{{ installed_json }}.{{ inventory_hostname }}"
         mode: "0644"
       check_mode: false
       changed_when: false
+      vars:
+        ansible_python_interpreter: "{{ ansible_playbook_python }}"
 """
+# Hosts on which no module of Ansible could run.
+HOSTS = {
+    name: {"ansible_connection": "local", "ansible_python_interpreter": "/nonexistent"} for name in ("a", "b", "c")
+}
+BOX = {"all": {"hosts": {"box": HOSTS["a"]}}}
 
 
 @pytest.fixture
@@ -45,38 +56,101 @@ def play(tmp_path):
     """Play the role; returns how that went."""
     (tmp_path / "play.yml").write_text(PLAYBOOK)
 
-    def run(check=False, **variables):
+    def run(check=False, inventory=BOX, envvars=None, **variables):
         variables = {
+            "host_facts_record": RECORD,
             "campaign_runners": ["benchmark_model"],
             "campaign_kit_dir": str(ROOT),
             "campaign_cache_dir": str(tmp_path / "cache"),
             "campaign_python": sys.executable,
-            "benchmark_work_dir": str(tmp_path / "work dir"),
+            "benchmark_work_dir": str(tmp_path / "the host's $work dir"),
             "installed_json": str(tmp_path / "installed.json"),
         } | variables
-        return playing.play(tmp_path / "play.yml", playing.BOX, check=check, **variables)
+        return playing.play(tmp_path / "play.yml", inventory, check=check, envvars=envvars, **variables)
 
     return run
 
 
-@pytest.fixture
-def server():
-    """Serve tests/data; gives the address and the list of what was asked for."""
+@contextlib.contextmanager
+def serving(directory, password=""):
+    """Serve a directory; gives the address and the list of what was asked for."""
     asked = []
 
     class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_request(self, *_):
+        def do_GET(self):
             asked.append(self.path)
+            if password and self.headers["Authorization"] != f"Basic {base64.b64encode(password.encode()).decode()}":
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", 'Basic realm="binaries"')
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+            else:
+                super().do_GET()
 
-    handler = functools.partial(Handler, directory=str(FAKE.parent))
+        def log_message(self, *_):
+            pass
+
+    handler = functools.partial(Handler, directory=str(directory))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
         threading.Thread(target=httpd.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{httpd.server_port}/{FAKE.name}", asked
+        yield f"127.0.0.1:{httpd.server_port}", asked
         httpd.shutdown()
 
 
-def installed(tmp_path):
-    return json.loads((tmp_path / "installed.json").read_text())
+@pytest.fixture
+def server():
+    """Serve tests/data; gives the binary's URL and the list of what was asked for."""
+    with serving(FAKE.parent) as (address, asked):
+        yield f"http://{address}/{FAKE.name}", asked
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """A runner of one tiny package, on an index of its own; gives settings, what was asked for, and the wheel."""
+    name = "tiny-1.0-py3-none-any.whl"
+    index = tmp_path / "index"
+    (index / "simple/tiny").mkdir(parents=True)
+    with zipfile.ZipFile(index / name, "w") as wheel:
+        wheel.writestr("tiny/__init__.py", "__version__ = '1.0'\n")
+        wheel.writestr("tiny-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
+        wheel.writestr("tiny-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr("tiny-1.0.dist-info/RECORD", "")
+    sha256 = hashlib.sha256((index / name).read_bytes()).hexdigest()
+    (index / "simple/tiny/index.html").write_text(f'<a href="/{name}#sha256={sha256}">{name}</a>')
+    (tmp_path / "runners").mkdir()
+    (tmp_path / "runners/litert.py").write_text(
+        "import json, tiny\nprint('EDGEBENCH runner=' + json.dumps({'version': tiny.__version__}))\n"
+    )
+    with serving(index) as (address, asked):
+        yield (
+            {
+                "campaign_runners": ["litert"],
+                "benchmark_runner_litert_packages": ["tiny==1.0"],
+                "benchmark_runner_source_dir": str(tmp_path / "runners"),
+                "envvars": {
+                    "PIP_CONFIG_FILE": os.devnull,
+                    "PIP_EXTRA_INDEX_URL": "",
+                    "PIP_INDEX_URL": f"http://{address}/simple/",
+                    "NO_PROXY": "127.0.0.1",
+                },
+            },
+            asked,
+            index / name,
+        )
+
+
+def installed(tmp_path, host="box"):
+    return json.loads((tmp_path / f"installed.json.{host}").read_text())
+
+
+def tasks(played, host="box"):
+    """Names of the role's tasks that the host was asked to do, or that were skipped for it."""
+    return [
+        event["event_data"]["task"]
+        for event in played.events
+        if event["event"] in ("runner_on_ok", "runner_on_skipped")
+        and (event["event_data"].get("role"), event["event_data"]["host"]) == ("benchmark_runner", host)
+    ]
 
 
 def start(entry, *flags):
@@ -88,7 +162,7 @@ def start(entry, *flags):
 def test_litert_is_installed_from_the_controller_and_starts(play, tmp_path):
     runners = {"campaign_runners": ["litert"]}
     assert play(check=True, **runners).changed() > 0
-    assert not (tmp_path / "work dir").exists()
+    assert not (tmp_path / "the host's $work dir").exists()
     assert installed(tmp_path)["litert"]["version"] is None
 
     assert play(**runners).changed() > 0
@@ -105,6 +179,77 @@ def test_litert_is_installed_from_the_controller_and_starts(play, tmp_path):
     assert play(**runners, benchmark_runner_controller_python="/nonexistent").changed() == 0
     assert installed(tmp_path)["litert"] == entry
     assert play(check=True, **runners).changed() == 0
+
+
+def test_hosts_that_are_alike_share_what_is_downloaded(play, tiny, tmp_path):
+    settings, asked, wheel = tiny
+    hosts = {
+        "all": {"hosts": {name: {**host, "benchmark_work_dir": str(tmp_path / name)} for name, host in HOSTS.items()}}
+    }
+    settings["benchmark_runner_dir"] = "{{ installed_json }}.{{ inventory_hostname }}.d"
+    assert play(inventory=hosts, **settings).changed() == 3
+    assert asked.count(f"/{wheel.name}") == 1
+    assert all(installed(tmp_path, host)["litert"]["version"] == "1.0" for host in HOSTS)
+    assert [path.name for path in (tmp_path / "cache/wheels").iterdir() if not path.name.startswith(".")] == [
+        next((tmp_path / "installed.json.a.d/packages").glob("*.lock")).stem
+    ]
+
+    # All there: a handful of tasks, one of which asks the host.
+    again = play(inventory=hosts, **settings)
+    assert again.changed() == 0
+    assert len(tasks(again, "a")) <= 5, tasks(again, "a")
+
+
+def test_a_host_that_has_internet_may_fetch_wheels(play, tiny, tmp_path):
+    settings, asked, wheel = tiny
+    assert play(**settings, benchmark_runner_fetch_on_host=True).changed() == 1
+    assert installed(tmp_path)["litert"]["version"] == "1.0"
+    assert not list((tmp_path / "cache").rglob("*.whl"))
+
+    # Known by now where they are; and what comes from there is verified.
+    shutil.rmtree(tmp_path / "the host's $work dir")
+    asked.clear()
+    wheel.write_bytes(wheel.read_bytes() + b"more")
+    message = play(**settings, benchmark_runner_fetch_on_host=True).failure()
+    assert "tiny-1.0-py3-none-any.whl as the host fetches it has not the sha256" in message
+    assert set(asked) == {f"/{wheel.name}"}
+    assert not list((tmp_path / "the host's $work dir/runners/packages").glob("cp*[!s]/tiny"))
+
+
+def test_a_host_without_python_is_told_of_the_binary(play, tmp_path):
+    record = RECORD | {"python_path": None}
+    message = play(campaign_runners=["litert"], host_facts_record=record).failure()
+    assert "needs Python, and none was found on this host" in message
+    assert "the official binary (the runner benchmark_model), which needs none" in message
+    assert play(benchmark_model_path=str(FAKE), host_facts_record=record).changed() == 1
+    again = play(benchmark_model_path=str(FAKE), host_facts_record=record)
+    assert again.changed() == 0
+    assert len(tasks(again)) <= 6, tasks(again)
+
+
+def test_a_machine_without_wheels_is_named(play, tiny, tmp_path):
+    settings, _, wheel = tiny
+    (wheel.parent / "simple/tiny/index.html").write_text('<a href="/tiny-1.0-cp311-cp311-linux_x86_64.whl">x</a>')
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec setarch linux32 {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    message = play(**settings, benchmark_runner_python=str(python)).failure()
+    machine = subprocess.run(["setarch", "linux32", "uname", "-m"], capture_output=True, text=True, check=True).stdout
+    assert f"on {machine.strip()} with glibc" in message
+    assert "measure with the runner benchmark_model" in message
+
+
+def test_a_killed_unpacking_does_no_harm_and_two_at_once_neither(tmp_path):
+    wheels = tmp_path / "key.wheels"
+    wheels.mkdir()
+    with zipfile.ZipFile(wheels / "a.whl", "w") as wheel:
+        wheel.writestr("a/__init__.py", "")
+    (tmp_path / "key.partial/b").mkdir(parents=True)
+    argv = [sys.executable, ROOT / "roles/benchmark_runner/files/unpack_wheels.py", sys.executable]
+    two = [subprocess.Popen([*argv, wheels, tmp_path / "key"]) for _ in range(2)]
+    assert [process.wait(timeout=60) for process in two] == [0, 0]
+    assert sorted(path.name for path in (tmp_path / "key").iterdir()) == ["a"]
+    assert not wheels.exists()
 
 
 def test_a_runner_that_cannot_be_had_says_why(play):
@@ -141,12 +286,34 @@ def test_a_download_without_sha256_is_taken_only_on_demand(play, server, tmp_pat
     assert installed(tmp_path)["benchmark_model"]["sha256"] == FAKE_SHA256
 
 
+@pytest.mark.parametrize("on_host", [False, True], ids=["controller", "host"])
+def test_a_password_in_the_url_is_used_and_not_shown(play, tmp_path, on_host):
+    with serving(FAKE.parent, "me:s3cret") as (address, asked):
+        settings = {
+            "benchmark_model_url": {PLATFORM: f"http://me:s3cret@{address}/{FAKE.name}?token=t0ken"},
+            "benchmark_model_sha256": FAKE_SHA256,
+            "benchmark_runner_fetch_on_host": on_host,
+        }
+        done = play(**settings)
+        assert done.changed() == 1
+        assert set(asked) == {f"/{FAKE.name}?token=t0ken"}
+        assert (tmp_path / "cache/binaries").exists() != on_host
+        shutil.rmtree(tmp_path / "the host's $work dir")
+        shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+        failed = play(**settings | {"benchmark_model_url": {PLATFORM: f"http://me:s3cret@{address}/none?token=t0ken"}})
+        assert "404" in failed.failure()
+    for secret in ("s3cret", "t0ken"):
+        assert secret not in done.stdout + failed.stdout
+        assert secret not in json.dumps([event["event_data"].get("res") for event in done.events + failed.events])
+        assert secret not in (tmp_path / "installed.json.box").read_text()
+
+
 def test_a_wrong_download_is_not_installed(play, server, tmp_path):
     url, _ = server
     message = play(benchmark_model_url={PLATFORM: url}, benchmark_model_sha256="0" * 64).failure()
     assert f"cannot download {url}" in message
     assert FAKE_SHA256 in message
-    assert not (tmp_path / "work dir/runners/benchmark_model").exists()
+    assert not (tmp_path / "the host's $work dir/runners/benchmark_model").exists()
 
 
 def test_a_local_binary_comes_before_a_download(play, tmp_path):

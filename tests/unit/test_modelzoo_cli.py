@@ -61,6 +61,7 @@ def test_all_there(modelzoo, source_dir, tmp_path):
         "parameters": None,
         "batch_size": None,
         "input_size": None,
+        "url": None,
         "recipe": None,
         "versions": {},
     }

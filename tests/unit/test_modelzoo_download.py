@@ -230,3 +230,23 @@ def test_parse_list_says_what_it_cannot_use(text, problem):
 def test_an_absent_list_is_named(tmp_path):
     with pytest.raises(ZooError, match="nothing here"):
         Download(str(tmp_path / "nothing here"))
+
+
+def test_where_it_came_from_is_kept_unless_that_may_be_secret(server, tmp_path):
+    server.files |= {"/m.tflite": MODEL, "/m.tflite?token=s3cret": MODEL}
+    address = server.url("/m.tflite").removeprefix("http://")
+    said = []
+    for url, kept in [
+        (f"http://{address}", f"http://{address}"),
+        (f"http://me:s3cret@{address}", None),
+        (f"http://{address}?token=s3cret", None),
+    ]:
+        row = {"model": "MobileNet", "variant": "float32", "url": url, "sha256": SHA256}
+        (tmp_path / "l.json").write_text(json.dumps([row]))
+        outcome = ensure(Download(str(tmp_path / "l.json")), [KEY], tmp_path / "models", say=said.append)
+        said += [failure.reason for failure in outcome.failed]
+        assert [entry.url for entry in outcome.models] == [kept]
+    (tmp_path / "l.json").write_text(json.dumps([row | {"url": "http://me:s3cret@127.0.0.1:9/m?token=s3cret"}]))
+    outcome = ensure(Download(str(tmp_path / "l.json")), [KEY], tmp_path / "gone", say=said.append)
+    assert outcome.failed[0].reason.startswith("http://127.0.0.1:9/m: ")
+    assert "s3cret" not in "".join(said) + outcome.failed[0].reason

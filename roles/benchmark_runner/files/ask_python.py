@@ -1,9 +1,19 @@
-"""Say, as JSON, which wheels fit this Python: its version, its machine, its glibc (empty: not CPython, or no glibc)."""
+"""Say, as JSON, what this Python is and what it has; when it has all, become the runner, which says its version.
 
+    ask_python.py PYTHON PACKAGES_DIR REQUIREMENTS PROGRAM SHA256
+
+Of the packages, wheels must fit its version, machine and glibc (empty: not CPython, or no glibc); these are the `key`
+that names their directory below PACKAGES_DIR, with REQUIREMENTS, which stands for what they are.
+"""
+
+import hashlib
 import json
 import os
 import platform
 import sys
+from pathlib import Path
+
+python, packages_dir, requirements, program, sha256 = sys.argv[1:]
 
 machine = platform.machine()
 if machine == "aarch64" and sys.maxsize < 2**32:
@@ -12,9 +22,26 @@ try:
     libc, _, version = os.confstr("CS_GNU_LIBC_VERSION").partition(" ")
 except (ValueError, AttributeError):
     libc, version = "", ""
-fits = sys.implementation.name == "cpython" and libc == "glibc"
+glibc = version if platform.python_implementation() == "CPython" and libc == "glibc" else ""
+key = "cp%d%d-%s-glibc%s-%s" % (sys.version_info[0], sys.version_info[1], machine, glibc, requirements)  # noqa: UP031
+
+packages = Path(packages_dir, key)
+has_packages = packages.is_dir()
+has_program = Path(program).is_file() and hashlib.sha256(Path(program).read_bytes()).hexdigest() == sha256
+
 print(
     json.dumps(
-        {"python": "%d.%d" % sys.version_info[:2], "machine": machine, "glibc": version if fits else ""}  # noqa: UP031
+        {
+            "python": "%d.%d" % sys.version_info[:2],  # noqa: UP031
+            "machine": machine,
+            "glibc": glibc,
+            "key": key,
+            "packages": has_packages,
+            "program": has_program,
+        }
     )
 )
+sys.stdout.flush()
+if has_packages and has_program:
+    os.environ["PYTHONPATH"] = str(packages)
+    os.execvp(python, [python, program, "--version"])

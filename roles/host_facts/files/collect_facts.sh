@@ -91,6 +91,12 @@ done
 echo '== python'
 python3 --version
 
+echo '== user'
+echo "home=$HOME"
+echo "uid=$(id -u)"
+echo "python=$(command -v python3)"
+echo "time=$(date -u +%s)"
+
 echo '== vm'
 systemd-detect-virt --vm
 

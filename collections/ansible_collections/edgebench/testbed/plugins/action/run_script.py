@@ -10,12 +10,22 @@ description:
   - The script runs on the host, detached. This action only looks, every I(poll_s) seconds, with a plain shell
     command. So it needs no Python on the host, and a play that is killed or cut off leaves the measuring alone; the
     next play watches it again.
+  - A script that was killed, or whose host was rebooted, is started again and goes on where it was.
+  - What was measured comes home every I(fetch_every_s) seconds, so that a host that dies takes little with it.
   - Changed when runs were measured while it watched.
 options:
-  script:
-    description: Path of run_benchmark.sh on the host.
+  directory:
+    description: The campaign's directory on the host, with run_benchmark.sh.
+    type: str
+    required: true
+  home:
+    description: The host's directory of this campaign on the controller.
     type: path
     required: true
+  only_look:
+    description: Start nothing; say how it stands.
+    type: bool
+    default: false
   poll_s:
     description: Seconds between two looks.
     type: int
@@ -24,6 +34,10 @@ options:
     description: Seconds between two lines of progress.
     type: int
     default: 10
+  fetch_every_s:
+    description: Seconds between two times that logs come home while it measures. 0 means only at the end.
+    type: int
+    default: 600
   patience_s:
     description: How long a host may be out of reach before it counts as lost. It goes on measuring meanwhile.
     type: int
@@ -35,16 +49,21 @@ author:
 EXAMPLES = """
 - name: Measure
   edgebench.testbed.run_script:
-    script: /home/pi/edgebench/campaigns/2026-11-20/run_benchmark.sh
+    directory: /home/pi/edgebench/campaigns/2026-11-20
+    home: logs/2026-11-20/pi5
 """
 
 RETURN = """
 finished:
-  description: Runs that are there, failed ones among them.
+  description: Runs of the plan that are there, failed and invalid ones among them.
   type: int
   returned: success
 failed_runs:
   description: Runs that failed; each has its log.
+  type: int
+  returned: success
+invalid_runs:
+  description: Runs that were measured and are not to be trusted.
   type: int
   returned: success
 total:
@@ -53,125 +72,148 @@ total:
   returned: success
 """
 
+import contextlib
 import math
-import shlex
 import time
+from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
-from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
-
-display = Display()
+from ansible_collections.edgebench.testbed.plugins.module_utils.controller import this_play
+from ansible_collections.edgebench.testbed.plugins.plugin_utils.held import HeldCampaign
+from ansible_collections.edgebench.testbed.plugins.plugin_utils.host_shell import HostAction, HostError, HostShell
+from ansible_collections.edgebench.testbed.plugins.plugin_utils.logs import collect
 
 START_GRACE_S = 15  # from `start` until the script has taken its lock, on a slow and busy host
+RESTARTS = 3  # in a row, without a run measured in between
+
+_WORD = 'exec sh ./run_benchmark.sh "$1"'
 
 
-class ScriptError(Exception):
-    """The script does not run or ended early; the message is one line for the user."""
+class ActionModule(HostAction):
+    TRANSFERS_FILES = True
+    SPEC = {  # noqa: RUF012
+        "directory": {"type": "str", "required": True},
+        "home": {"type": "path", "required": True},
+        "only_look": {"type": "bool", "default": False},
+        "poll_s": {"type": "int", "default": 5},
+        "show_every_s": {"type": "int", "default": 10},
+        "fetch_every_s": {"type": "int", "default": 600},
+        "patience_s": {"type": "int", "default": 900},
+    }
 
-
-class ActionModule(ActionBase):
-    TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset(("script", "poll_s", "show_every_s", "patience_s"))
-
-    def run(self, tmp: None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result = super().run(tmp, task_vars)
-        _, args = self.validate_argument_spec(
-            {
-                "script": {"type": "path", "required": True},
-                "poll_s": {"type": "int", "default": 5},
-                "show_every_s": {"type": "int", "default": 10},
-                "patience_s": {"type": "int", "default": 900},
-            }
-        )
+    def act(self, args: dict[str, Any], shell: HostShell, task_vars: dict[str, Any]) -> dict[str, Any]:
+        self._shell, self._args = shell, args
+        if args["only_look"]:
+            reply = shell.check("cannot look", f'cd "$1" && shift && {_WORD}', args["directory"], "status")
+            return {"changed": False, **summary(parse_status(reply.text))}
         if self._task.check_mode:
-            return {**result, "skipped": True, "msg": "nothing is measured in check mode"}
-        self._script, self._patience_s = args["script"], args["patience_s"]
-        self._host = (task_vars or {}).get("inventory_hostname", "host")
+            return {"skipped": True, "msg": "nothing is measured in check mode"}
+        self._held = HeldCampaign(shell, args["directory"], this_play())
         try:
-            return {**result, **self._watch(args["poll_s"], args["show_every_s"])}
-        except ScriptError as exc:
-            return {**result, "failed": True, "msg": str(exc)}
+            return self._watch()
+        finally:
+            with contextlib.suppress(AnsibleConnectionFailure, HostError):
+                shell.patience_s = 0  # it has been waited for already
+                self._held.release()
 
-    def _watch(self, poll_s: int, show_every_s: int) -> dict[str, Any]:
+    def _watch(self) -> dict[str, Any]:
         before = self._status()
         if before.get("is_done") != "yes":
             self._command("start")
         deadline = time.monotonic() + START_GRACE_S
-        shown_at, shown, begun = -math.inf, "", False
+        shown_at, fetched_at, shown = -math.inf, time.monotonic(), ""
+        begun, restarts_left, measured = False, RESTARTS, before.get("finished")
         while (status := self._status()).get("is_done") != "yes":
             begun = begun or status["alive"] == "yes"
+            if status.get("finished") != measured:
+                restarts_left, measured = RESTARTS, status.get("finished")
             if status["alive"] != "yes" and (begun or time.monotonic() > deadline):
                 # It may have ended between two looks of one status.
                 if (status := self._status()).get("is_done") == "yes":
                     break
-                raise ScriptError(self._why_it_ended(status))
+                restarts_left -= 1
+                self._start_again(status, before, restarts_left)
+                before, begun, deadline = status, False, time.monotonic() + START_GRACE_S
+                continue
             line = progress_line(status) if begun else ""
-            if line not in ("", shown) and time.monotonic() - shown_at >= show_every_s:
-                display.display(f"  [{self._host}] {line}")
+            if line not in ("", shown) and time.monotonic() - shown_at >= self._args["show_every_s"]:
+                self._shell.say(line)
                 shown, shown_at = line, time.monotonic()
-            time.sleep(poll_s if begun else 0.2)
-        finished, failed, total = (int(status.get(key, 0)) for key in ("finished", "failed", "total"))
-        if begun:
-            display.display(f"  [{self._host}] {progress_line(status)}")
-        return {
-            "changed": before.get("is_done") != "yes",
-            "finished": finished,
-            "failed_runs": failed,
-            "total": total,
-            "msg": f"{finished} of {total} runs are there, {failed} of them failed",
-        }
+            if 0 < self._args["fetch_every_s"] <= time.monotonic() - fetched_at:
+                self._fetch()
+                fetched_at = time.monotonic()
+            time.sleep(self._args["poll_s"] if begun else 0.2)
+        self._shell.say(progress_line(status))
+        return {"changed": before.get("is_done") != "yes", **summary(status)}
 
     def _status(self) -> dict[str, str]:
-        lines = self._command("status").splitlines()
-        status = dict(line.split("=", 1) for line in lines if "=" in line)
-        if "alive" not in status:
-            raise ScriptError(f"{self._script} status gave no answer that can be read: {' '.join(lines)[:500]}")
-        return status
+        return parse_status(self._command("status"))
 
     def _command(self, word: str) -> str:
-        """Run ``run_benchmark.sh <word>`` on the host, again and again while the host is out of reach."""
-        command = f"sh {shlex.quote(self._script)} {word}"
-        lost_at = None
-        while True:
-            try:
-                reply = self._low_level_execute_command(command, sudoable=False)
-                break
-            except AnsibleConnectionFailure as exc:
-                now = time.monotonic()
-                lost_at = lost_at or now
-                if now - lost_at > self._patience_s:
-                    raise
-                display.display(f"  [{self._host}] out of reach for {now - lost_at:.0f} s, trying again: {exc.message}")
-                time.sleep(5)
-                self._connection.reset()
-        if reply["rc"] != 0:
-            said = (reply["stdout"] + reply["stderr"]).strip() or f"exit code {reply['rc']}"
-            raise ScriptError(f"{self._script} {word}: {said.removeprefix('error: ')}")
-        return reply["stdout"]
+        return self._held.run(f"run_benchmark.sh {word}", _WORD, word).text
 
-    def _why_it_ended(self, status: dict[str, str]) -> str:
+    def _start_again(self, status: dict[str, str], before: dict[str, str], restarts_left: int) -> None:
+        """Start a script that is gone, or say why that makes no sense."""
         if status.get("state") == "stopped":
-            return f"measuring was stopped after {status['finished']} of {status['total']} runs; play again to go on"
-        if message := status.get("message"):
-            return message
-        log = f"{self._script.rpartition('/')[0]}/script.log"
-        reply = self._low_level_execute_command(f"tail -n 3 {shlex.quote(log)}", sudoable=False)
-        return (
-            f"the script on the host ended before it was done; play again to go on. "
-            f"{log} ends with: {reply['stdout'].strip() or '(nothing)'}"
+            raise HostError(
+                f"measuring was stopped after {status['finished']} of {status['total']} runs; play again to go on"
+            )
+        if status.get("state") == "failed":
+            raise HostError(status.get("message") or "the script ended early")
+        if restarts_left < 0:
+            raise HostError(
+                f"the script on the host ended {RESTARTS + 1} times before it was done; play again to go on. "
+                f"Its script.log ends with: {self._end_of_log()}"
+            )
+        rebooted = status.get("boot_id", "-") != before.get("boot_id", "-")
+        self._shell.say(
+            "was rebooted; going on" if rebooted else f"the script was gone; going on: {self._end_of_log()}"
         )
+        self._command("start")
+
+    def _end_of_log(self) -> str:
+        reply = self._shell.run('tail -n 2 "$1"/script.log', self._args["directory"])
+        return " ".join(reply.text.split()) or "(nothing)"
+
+    def _fetch(self) -> None:
+        """Bring home what is measured so far; trouble with that is said, and no reason to stop watching."""
+        try:
+            collect(self._shell, self._args["directory"], Path(self._args["home"]))
+        except HostError as exc:
+            self._shell.say(f"logs stay there for now: {exc}")
+        except OSError as exc:
+            self._shell.say(f"logs stay there for now: cannot write to {self._args['home']}: {exc.strerror}")
+
+
+def parse_status(text: str) -> dict[str, str]:
+    """Read what ``run_benchmark.sh status`` printed: key=value lines.
+
+    Raises:
+        HostError: it is not that.
+    """
+    status = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    if "alive" not in status:
+        raise HostError(f"run_benchmark.sh status gave no answer that can be read: {' '.join(text.split())[:500]}")
+    return status
+
+
+def summary(status: dict[str, str]) -> dict[str, Any]:
+    """The task's result, from a status."""
+    keys = {"finished": "finished", "failed_runs": "failed", "invalid_runs": "invalid", "total": "total"}
+    return {name: int(status.get(key, 0)) for name, key in keys.items()} | {"msg": progress_line(status)}
 
 
 def progress_line(status: dict[str, str]) -> str:
-    """One line for a person who watches, from what ``run_benchmark.sh status`` says."""
-    finished, total = status.get("finished", "?"), status.get("total", "?")
-    words = [f"{finished} of {total} runs"]
-    if status.get("failed", "0") != "0":
-        words.append(f"{status['failed']} failed")
+    """One line for a person who watches, from a status."""
+    if "total" not in status:
+        return "not begun"
+    words = [f"{status.get('finished', '?')} of {status['total']} runs"]
+    words += [f"{status[key]} {key}" for key in ("failed", "invalid", "repeated") if status.get(key, "0") != "0"]
     if status.get("is_done") == "yes":
         return ", ".join([*words, "done"])
+    if status["alive"] != "yes":
+        return ", ".join([*words, f"not measuring now ({status.get('state', 'unknown')})"])
     if status.get("left_s", "-").isdigit():
         words.append(f"about {duration(int(status['left_s']))} left")
     if status.get("state") == "waiting":

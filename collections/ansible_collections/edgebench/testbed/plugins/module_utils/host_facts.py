@@ -119,7 +119,7 @@ _PLACEHOLDERS = {
 # fmt: on
 """What firmware says, in lower case, when nobody filled in a name (as does anything `to be filled by`)."""
 
-NOT_COMPARED = ("schema", "host", "platform_label", "collected_utc", "cpu_mhz", "sensors")
+NOT_COMPARED = ("schema", "host", "platform_label", "collected_utc", "clock_offset_s", "cpu_mhz", "sensors")
 """Fields that may differ between two looks at the same machine, or that are not about the machine."""
 
 CALIBRATED = ("bogomips", "memory_total_mb")
@@ -166,6 +166,7 @@ def parse(text: str, host: str, platform_label: str | None, collected_utc: str) 
         "host": host,
         "platform_label": platform_label or _label(board or cpu_model) or host,
         "collected_utc": collected_utc,
+        "clock_offset_s": None,  # whoever asked knows
         "arch": _arch(first.get("machine") or files.get("/proc/sys/kernel/arch"), first.get("long_bit")),
         "hostname": files.get("/proc/sys/kernel/hostname"),
         "board_model": board or _dmi_model(files),
@@ -194,6 +195,21 @@ def parse(text: str, host: str, platform_label: str | None, collected_utc: str) 
         ),
         "musl": _search(r"^musl libc.*\nVersion (\S+)", raw.get("libc", ())),
         "sensors": sorted(_matching(files, r"thermal_zone\d+/type").values()),
+    }
+
+
+def access(text: str) -> dict[str, Any]:
+    """Read who we are on a machine, from the same text as `parse`; not of the record, since it tells of a person.
+
+    Returns:
+        ``home``, ``uid``, ``python_path`` (of python3) and ``time_s`` (the machine's clock, Unix time); unknown = None.
+    """
+    fields = dict(line.split("=", 1) for line in _sections(text, "").get("user", ()) if "=" in line)
+    return {
+        "home": fields.get("home") or None,
+        "uid": _int(fields.get("uid")),
+        "python_path": fields.get("python") or None,
+        "time_s": _int(fields.get("time")),
     }
 
 

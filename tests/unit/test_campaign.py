@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from ansible_collections.edgebench.testbed.plugins.modules import campaign
+from ansible_collections.edgebench.testbed.plugins.module_utils import campaign
+from ansible_collections.edgebench.testbed.plugins.module_utils.controller import Controller, start_time
 
 NOW = datetime(2026, 11, 20, 13, 30, tzinfo=UTC)
 SETTINGS = {"models": ["MobileNet"], "threads": [1]}
@@ -108,3 +111,36 @@ def test_a_campaign_json_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(campaign.CampaignError, match=r"x/campaign\.json cannot be read"):
         ensure(tmp_path, name="x")
     assert ensure(tmp_path)["name"] != "x", "somebody else's broken campaign is nobody's trouble"
+
+
+def test_a_model_may_move_to_another_address(tmp_path):
+    ensure(tmp_path, name="x", record=RECORD)
+    moved = RECORD | {"models": [RECORD["models"][0] | {"url": "https://example.org/MobileNet"}]}
+    assert not ensure(tmp_path, name="x", record=moved)["changed"]
+
+
+def test_an_inventory_may_grow_in_mid_campaign_and_not_shrink(tmp_path):
+    ensure(tmp_path, name="x", record=RECORD)
+    assert ensure(tmp_path, name="x", record=RECORD, hosts=["a", "b", "c"])["changed"]
+    assert json.loads((tmp_path / "x/campaign.json").read_text())["hosts"] == ["a", "b", "c"]
+    with pytest.raises(campaign.CampaignError, match="hosts was"):
+        ensure(tmp_path, name="x", record=RECORD, hosts=["a", "b"])
+
+
+def test_one_play_at_a_time_carries_on_with_a_campaign(tmp_path):
+    params = {"name": "x", "logs_dir": str(tmp_path), "kit_dir": str(tmp_path), "hosts": ["a"], "settings": SETTINGS}
+    params |= {"seed": "", "resume_days": 7, "record": RECORD}
+
+    def play(player):
+        return campaign.ensure(params, NOW, check_mode=False, player=player)
+
+    ours = Controller("me", socket.gethostname(), os.getpid(), start_time(os.getpid()))
+    parent = ours._replace(pid=os.getppid(), started=start_time(os.getppid()))
+    play(parent)
+    play(parent)
+    with pytest.raises(campaign.CampaignError, match=rf"process {os.getppid()}\) is playing campaign 'x' already"):
+        play(ours)
+    (tmp_path / "x/.player").write_text(f"{ours._replace(pid=2**22 + 1)}\n")  # no such process
+    play(ours)
+    (tmp_path / "x/.player").write_text(f"{ours._replace(host='elsewhere')}\n")  # its hosts will tell
+    play(ours)

@@ -1,115 +1,26 @@
-#!/usr/bin/python
 # Copyright the edgebench developers. Apache-2.0.
-"""The module ``edgebench.testbed.campaign``."""
+"""Which campaign is meant, and what campaign.json keeps of it."""
 
 from __future__ import annotations
 
-DOCUMENTATION = """
-module: campaign
-short_description: Name a campaign, resume an unfinished one, write campaign.json
-description:
-  - Runs on the controller. Without I(record) it only finds out which campaign is meant. When I(name) is empty, that
-    is the newest unfinished campaign of the same hosts and settings, else a new one, named by date and time (UTC).
-  - With I(record) it writes C(<logs_dir>/<name>/campaign.json), once. A campaign that is there already must have been
-    begun with the same settings, models and runners, or the module fails and says what differs.
-options:
-  name:
-    description: Name of the campaign; the directory below I(logs_dir). Empty means resume or begin.
-    type: str
-    default: ""
-  logs_dir:
-    description: Where raw logs are kept on the controller.
-    type: path
-    required: true
-  hosts:
-    description: Names of the hosts that take part.
-    type: list
-    elements: str
-    required: true
-  settings:
-    description:
-      - What is measured; kept in campaign.json. Without it a campaign that is there already is meant, whatever it
-        measures.
-    type: dict
-  seed:
-    description: Seed of the order of runs. Empty means one that is drawn from the campaign's name.
-    type: str
-    default: ""
-  resume_days:
-    description: Unfinished campaigns older than this many days are not resumed unless they are named.
-    type: int
-    default: 7
-  record:
-    description:
-      - What else belongs in campaign.json. C(models) is the list of model manifest entries, C(runners) says for each
-        host what measures there, C(versions) is free. Hosts may be added to C(runners) later.
-    type: dict
-  kit_dir:
-    description: The kit's checkout; its git revision is recorded.
-    type: path
-attributes:
-  check_mode:
-    support: full
-  idempotent:
-    support: full
-author:
-  - The edgebench developers (@edgebench)
-"""
-
-EXAMPLES = """
-- name: Find out which campaign is meant
-  edgebench.testbed.campaign:
-    logs_dir: logs
-    hosts: [pi5]
-    settings: {models: [MobileNet], variants: [float32, dynamic_range], max_repetitions: 10}
-  delegate_to: localhost
-"""
-
-RETURN = """
-name:
-  description: The campaign's name.
-  type: str
-  returned: success
-seed:
-  description: The campaign's seed.
-  type: int
-  returned: success
-resumed:
-  description: Whether the campaign was begun earlier.
-  type: bool
-  returned: success
-finished:
-  description: Whether every host of it is done.
-  type: bool
-  returned: success
-"""
-
+import contextlib
+import fcntl
 import json
 import os
 import platform
 import re
 import subprocess
 import zlib
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.edgebench.testbed.plugins.module_utils.controller import Controller
 
 SCHEMA = 1
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*\Z")
-
-SPEC = {
-    "name": {"type": "str", "default": ""},
-    "logs_dir": {"type": "path", "required": True},
-    "hosts": {"type": "list", "elements": "str", "required": True},
-    "settings": {"type": "dict"},
-    "seed": {"type": "str", "default": ""},
-    "resume_days": {"type": "int", "default": 7},
-    "record": {"type": "dict"},
-    "kit_dir": {"type": "path"},
-}
 
 
 class CampaignError(Exception):
@@ -163,8 +74,18 @@ def differences(old: Any, new: Any, where: str = "") -> list[str]:
     return [] if old == new else [f"{where} was {json.dumps(old)}, is {json.dumps(new)}"]
 
 
-def ensure(params: dict[str, Any], now: datetime, check_mode: bool) -> dict[str, Any]:
-    """Resolve the campaign and, where asked to, record it; return the module's result."""
+def ensure(params: dict[str, Any], now: datetime, check_mode: bool, player: Controller | None = None) -> dict[str, Any]:
+    """Resolve the campaign and, where asked to, record it; return the task's result.
+
+    Args:
+        params: the action's arguments.
+        now: in UTC.
+        check_mode: write nothing.
+        player: the play that wants to carry on with the campaign; refused while another one does.
+
+    Raises:
+        CampaignError: it cannot be named, read or written, was begun otherwise, or another play is at it.
+    """
     logs_dir, hosts, settings = Path(params["logs_dir"]), params["hosts"], params["settings"]
     name = params["name"] or find(logs_dir, hosts, settings, now - timedelta(days=params["resume_days"]))
     if not name and settings is None:
@@ -179,6 +100,23 @@ def ensure(params: dict[str, Any], now: datetime, check_mode: bool) -> dict[str,
     directory = logs_dir / name
     if not os.access(next(path for path in (directory, *directory.absolute().parents) if path.exists()), os.W_OK):
         raise CampaignError(f"cannot write to {directory}; choose another campaign_logs_dir")  # before models are built
+    if params["record"] is None or check_mode:
+        return _ensure(params, name, now, check_mode)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with _locked(directory):  # hosts add themselves at the same time
+            if player:
+                _claim(directory, player)
+            return _ensure(params, name, now, check_mode)
+    except OSError as exc:
+        raise CampaignError(
+            f"cannot write to {directory} ({exc.strerror}); choose another campaign_logs_dir, or make room"
+        ) from exc
+
+
+def _ensure(params: dict[str, Any], name: str, now: datetime, check_mode: bool) -> dict[str, Any]:
+    hosts, settings, record = params["hosts"], params["settings"], params["record"]
+    directory = Path(params["logs_dir"]) / name
     old = read(directory)
     # The seed follows from the name, so that a campaign that is begun again in the same name has the same order.
     seed = int(params["seed"]) if params["seed"] else zlib.crc32(name.encode())
@@ -194,9 +132,8 @@ def ensure(params: dict[str, Any], now: datetime, check_mode: bool) -> dict[str,
     if settings is None:
         return result
     asked = {"campaign": name, "hosts": hosts, "settings": settings, "seed": seed}
-    record = params["record"]
     if record is not None:
-        asked |= {"models": record["models"], "runners": record["runners"]}
+        asked |= {"models": record["models"], "runners": record.get("runners") or {}}
     if old is None:
         old = {"schema": SCHEMA, "created_utc": now.strftime(_TIME)}
         if record is not None:
@@ -204,8 +141,12 @@ def ensure(params: dict[str, Any], now: datetime, check_mode: bool) -> dict[str,
             old["versions"] = {"python": platform.python_version(), **record["versions"]}
     else:
         known = {key: old.get(key) for key in asked}
+        if set(known["hosts"]) < set(hosts):
+            known["hosts"] = hosts  # an inventory may grow in mid-campaign; a host that went away took numbers with it
         if record is not None:  # a host that joins late adds its runners; those that are known must stay
             known["runners"] = {**asked["runners"], **old.get("runners", {})}
+            if _what(known["models"]) == _what(asked["models"]):
+                asked["models"] = known["models"]
             asked["runners"] = {**old.get("runners", {}), **asked["runners"]}
         if changed := differences(known, asked):
             more = f" (and {len(changed) - 3} more)" if len(changed) > 3 else ""
@@ -218,6 +159,38 @@ def ensure(params: dict[str, Any], now: datetime, check_mode: bool) -> dict[str,
         if not check_mode:
             _write(directory, old | asked)
     return result
+
+
+def _what(models: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without where each was had from, which may change: its sha256 says what it is."""
+    return [{key: value for key, value in model.items() if key != "url"} for model in models]
+
+
+@contextlib.contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Hold the directory itself; the lock goes with the process, however that ends."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _claim(directory: Path, player: Controller) -> None:
+    """Note that `player` carries on with the campaign.
+
+    Raises:
+        CampaignError: another play on this machine does. (Of other machines' plays the hosts tell.)
+    """
+    path = directory / ".player"
+    holder = Controller.parse(path.read_text(encoding="utf-8")) if path.exists() else None
+    if holder and holder != player and holder.host == player.host and not holder.is_gone():
+        raise CampaignError(
+            f"{holder.shown} is playing campaign '{directory.name}' already; wait for it or end it, then play again"
+        )
+    if holder != player:
+        path.write_text(f"{player}\n", encoding="utf-8")
 
 
 def _git(kit_dir: str | None) -> dict[str, Any]:
@@ -236,25 +209,6 @@ def _git(kit_dir: str | None) -> dict[str, Any]:
 
 def _write(directory: Path, record: dict[str, Any]) -> None:
     path = directory / "campaign.json"
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".new")
-        partial.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        partial.replace(path)
-    except OSError as exc:
-        raise CampaignError(
-            f"cannot write {path} ({exc.strerror}); choose another campaign_logs_dir, or make room"
-        ) from exc
-
-
-def main() -> None:
-    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
-    try:
-        result = ensure(module.params, datetime.now(UTC), module.check_mode)
-    except CampaignError as exc:
-        module.fail_json(msg=str(exc))
-    module.exit_json(**result)
-
-
-if __name__ == "__main__":
-    main()
+    partial = path.with_suffix(".new")
+    partial.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    partial.replace(path)

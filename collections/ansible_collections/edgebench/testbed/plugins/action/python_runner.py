@@ -1,0 +1,216 @@
+# Copyright the edgebench developers. Apache-2.0.
+"""The action ``edgebench.testbed.python_runner``."""
+
+from __future__ import annotations
+
+DOCUMENTATION = """
+module: python_runner
+short_description: Install a runner that is written in Python, with its packages, and see that it starts
+description:
+  - The packages reach the host as wheels that fit its Python, machine and glibc, and are unpacked by that Python. It
+    needs no pip, venv, root or internet there. The controller's pip downloads them, once for all hosts that are alike.
+  - When all is there, that is one exchange with the host.
+options:
+  program:
+    description: The runner, a file on the controller. With C(--version) it prints a line C(EDGEBENCH runner=<JSON>).
+    type: path
+    required: true
+  dir:
+    description: Directory on the host, absolute, for the program and its packages.
+    type: str
+    required: true
+  python:
+    description: The host's Python that runs it.
+    type: str
+  packages:
+    description: Packages that it imports, as requirements of pip.
+    type: list
+    elements: str
+    required: true
+  cache_dir:
+    description: Directory on the controller that keeps wheels.
+    type: path
+    required: true
+  controller_python:
+    description: The controller's Python whose pip looks for wheels.
+    type: str
+    required: true
+  fetch_on_host:
+    description: Let the host download the wheels itself, from where the controller's pip finds them.
+    type: bool
+    default: false
+  patience_s:
+    description: How long the host may be out of reach, in seconds.
+    type: int
+    default: 900
+attributes:
+  check_mode:
+    support: full
+author:
+  - The edgebench developers (@edgebench)
+"""
+
+EXAMPLES = """
+- name: Ensure the runner litert is on the host
+  edgebench.testbed.python_runner:
+    program: runners/litert.py
+    dir: /home/pi/edgebench/runners
+    python: /usr/bin/python3
+    packages: [ai-edge-litert==2.3.0, numpy<3]
+    cache_dir: ~/.cache/edgebench/wheels
+    controller_python: "{{ ansible_playbook_python }}"
+"""
+
+RETURN = """
+runner:
+  description: C(argv) and C(environment) that start it, C(version) and C(sha256).
+  type: dict
+  returned: success
+"""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ansible_collections.edgebench.testbed.plugins.plugin_utils.host_shell import HostAction, HostError, HostShell
+from ansible_collections.edgebench.testbed.plugins.plugin_utils.transfer import Parcel, deliver, file_sha256, missing
+from ansible_collections.edgebench.testbed.plugins.plugin_utils.wheels import Packages, Target, WheelsError
+
+RUN_PYTHON = 'exec "$1" - "$@"'  # the program comes on stdin
+_WORD = re.compile(r"[A-Za-z0-9_]+([.-][A-Za-z0-9_]+)*")
+_GLIBC = re.compile(r"2\.\d+(\.\d+)*")
+
+
+class Answer(NamedTuple):
+    """What the host's Python said.
+
+    Attributes:
+        target: None where no wheels can fit.
+        starts: None: not tried, since something is missing.
+        version: of the runner that started.
+        complaint: why the Python or the runner does not start.
+    """
+
+    target: Target | None = None
+    has_packages: bool = False
+    has_program: bool = False
+    starts: bool | None = None
+    version: str | None = None
+    complaint: str = ""
+
+
+class ActionModule(HostAction):
+    TRANSFERS_FILES = False
+    SPEC = {  # noqa: RUF012
+        "program": {"type": "path", "required": True},
+        "dir": {"type": "str", "required": True},
+        "python": {"type": "str"},
+        "packages": {"type": "list", "elements": "str", "required": True},
+        "cache_dir": {"type": "path", "required": True},
+        "controller_python": {"type": "str", "required": True},
+        "fetch_on_host": {"type": "bool", "default": False},
+        "patience_s": {"type": "int", "default": 900},
+    }
+
+    def act(self, args: dict[str, Any], shell: HostShell, task_vars: dict[str, Any]) -> dict[str, Any]:
+        source = Path(args["program"])
+        content = source.read_bytes()
+        program = Parcel(f"{args['dir']}/{source.name}", hashlib.sha256(content).hexdigest(), content=content)
+        python, name = args["python"], source.stem
+        if not python:
+            raise HostError(
+                f"the runner {name} needs Python, and none was found on this host; name one in "
+                "benchmark_runner_python, or measure with the official binary (the runner benchmark_model), which "
+                "needs none"
+            )
+        requirements = hashlib.sha256(" ".join(args["packages"]).encode()).hexdigest()[:8]
+
+        def ask() -> Answer:
+            words = (python, f"{args['dir']}/packages", requirements, program.dest, program.sha256)
+            return answer(shell.run(RUN_PYTHON, *words, stdin=self._script("ask_python.py")))
+
+        said = ask()
+        if said.target is None:
+            raise HostError(
+                f"'{python}' cannot run the runner {name}, which needs CPython on Linux with glibc: {said.complaint}. "
+                "Name another Python of this host in benchmark_runner_python, or measure with the runner "
+                "benchmark_model"
+            )
+        directory = f"{args['dir']}/packages/{said.target.key}"
+        changed = not (said.has_packages and said.has_program)
+        if changed and not self._task.check_mode:
+            if not said.has_packages:
+                self._install_packages(args, shell, said.target, directory)
+            deliver(shell, missing(shell, [program]))
+            said = ask()
+        if said.starts is False or (said.starts is None and not self._task.check_mode):
+            raise HostError(
+                f"the runner {name} does not start with {python} ({described(said.target)}): {said.complaint}. Where a "
+                "newer GLIBC is asked for than the host has, take an older ai-edge-litert in "
+                "benchmark_runner_litert_packages (on aarch64, 2.3.0 needs glibc 2.34 and 1.4.0 needs 2.30), or a "
+                "newer system"
+            )
+        runner = {
+            "argv": [python, program.dest],
+            "environment": {"PYTHONPATH": directory},
+            "version": said.version,
+            "sha256": program.sha256,
+        }
+        return {"changed": changed, "runner": runner}
+
+    def _install_packages(self, args: dict[str, Any], shell: HostShell, target: Target, directory: str) -> None:
+        packages = Packages(tuple(args["packages"]), args["controller_python"], Path(args["cache_dir"]))
+        parcels = []
+        try:
+            if args["fetch_on_host"]:
+                found = packages.addresses(target, shell.say)
+                parcels = [
+                    Parcel(f"{directory}.wheels/{name}", sha256, url=url) for name, (url, sha256) in found.items()
+                ]
+            if not parcels:
+                paths = packages.wheels(target, shell.say)
+                parcels = [Parcel(f"{directory}.wheels/{path.name}", file_sha256(path), src=path) for path in paths]
+        except WheelsError as exc:
+            raise HostError(
+                f"no wheels of {' and '.join(packages.requirements)} for {described(target)}; pip says: {exc}. If the "
+                "package index cannot be reached, run again when it can; else name another Python of this host in "
+                "benchmark_runner_python, another version in benchmark_runner_litert_packages, or measure with the "
+                "runner benchmark_model"
+            ) from exc
+        except OSError as exc:
+            raise HostError(f"cannot keep wheels in {packages.cache} on the controller: {exc.strerror}") from exc
+        deliver(shell, missing(shell, parcels), args["fetch_on_host"])
+        words = (args["python"], f"{directory}.wheels", directory)
+        shell.check(
+            f"cannot unpack wheels into {directory}", RUN_PYTHON, *words, stdin=self._script("unpack_wheels.py")
+        )
+
+    def _script(self, name: str) -> bytes:
+        """A script of the role, which the host's Python runs."""
+        return self.local_file(name).read_bytes()
+
+
+def answer(reply: Any) -> Answer:
+    """Read what ask_python.py printed, and after it the runner. A host's words become paths here: they are checked."""
+    first, _, rest = reply.text.partition("\n")
+    complaint = " ".join(reply.said.split())
+    try:
+        said = json.loads(first)
+        target = Target(*(said[key] for key in ("python", "machine", "glibc", "key")))
+    except (ValueError, KeyError, TypeError):
+        return Answer(complaint=complaint)
+    if not all(isinstance(word, str) and _WORD.fullmatch(word) for word in target) or not _GLIBC.fullmatch(
+        target.glibc
+    ):
+        return Answer(complaint="it is none of these")
+    if not (said["packages"] and said["program"]):
+        return Answer(target, said["packages"], said["program"])
+    match = re.search(r"^EDGEBENCH runner=(.*)$", rest, re.MULTILINE)
+    version = json.loads(match[1])["version"] if match and reply.rc == 0 else None
+    return Answer(target, True, True, reply.rc == 0, version, complaint)
+
+
+def described(target: Target) -> str:
+    return f"CPython {target.python} on {target.machine} with glibc {target.glibc}"
