@@ -2,17 +2,19 @@
 PYTHON ?= python3
 PROFILE ?=
 ARGS ?=
+LABEL ?=
 
 KIT = $(PYTHON) tools/kit.py
 BIN = .venv/bin
 PLAY_ARGS = $(if $(PROFILE),-e campaign_profile=$(PROFILE)) $(ARGS)
 
-.PHONY: help run stop test lint bench setup dev clean python
+.PHONY: faults help run archive stop test lint bench setup dev clean python
 
 help:
 	@echo "make run                  measure this machine: seven CNNs, original against quantized (quick profile)"
 	@echo "make run PROFILE=study    the same with the study's ten repetitions"
 	@echo "make run ARGS=\"-e '{campaign_models: [MobileNet]}'\"    any ansible-playbook arguments"
+	@echo "make archive LABEL=\"My laptop\"    the same (PROFILE=, ARGS= too), in one file for somebody else's report"
 	@echo "make stop                 end a measurement that goes on in the background; make run goes on from there"
 	@echo "make test                 all tests      make lint   all linters      make bench   what the kit itself costs"
 	@echo "make setup                only set up .venv                           make clean   remove .venv and caches here"
@@ -22,6 +24,10 @@ python:
 
 run: python
 	@$(KIT) run $(PLAY_ARGS)
+
+# The label comes through the environment, so that quotes may stand in it.
+archive: python
+	@$(KIT) archive --label "$$LABEL" $(PLAY_ARGS)
 
 stop: setup
 	@$(BIN)/ansible-playbook playbooks/stop.yml -i inventory/local
@@ -41,6 +47,9 @@ lint: dev
 	@$(BIN)/yamllint --strict .
 	@$(BIN)/ansible-lint --offline
 	@$(BIN)/shellcheck $$(git ls-files '*.sh') .ci/run
+
+faults: dev
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 bench: dev
 	@$(BIN)/python -m benchmarks $(ARGS)
