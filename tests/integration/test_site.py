@@ -44,8 +44,11 @@ def site(settings, **more):
 
 
 def files(directory: Path) -> dict[str, int]:
+    """When each file was written; without the note of which play is at it."""
     return {
-        str(path.relative_to(directory)): path.stat().st_mtime_ns for path in directory.rglob("*") if path.is_file()
+        str(path.relative_to(directory)): path.stat().st_mtime_ns
+        for path in directory.rglob("*")
+        if path.is_file() and path.name != ".player"
     }
 
 

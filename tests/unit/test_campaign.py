@@ -87,6 +87,7 @@ def test_a_host_that_joins_late_is_added_and_a_changed_one_refused(tmp_path):
         pytest.param({"settings": SETTINGS | {"threads": [4]}}, r"settings\.threads\[0\] was 1, is 4", id="settings"),
         pytest.param({"seed": "7"}, "seed was .*, is 7", id="seed"),
         pytest.param({"name": "../x"}, "cannot name a directory", id="a path as a name"),
+        pytest.param({"hosts": ["a", "../b"]}, r"host '\.\./b' cannot name a directory", id="a path as a host"),
         pytest.param(
             {"record": RECORD | {"models": [{"model": "MobileNet", "sha256": "cd"}]}}, "sha256 was", id="model"
         ),

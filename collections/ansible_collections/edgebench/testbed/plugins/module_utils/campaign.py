@@ -97,6 +97,11 @@ def ensure(params: dict[str, Any], now: datetime, check_mode: bool, player: Cont
         raise CampaignError(
             f"campaign_name '{name}' cannot name a directory: only letters, digits and . _ + - may stand in it"
         )
+    if bad := [host for host in hosts if not _NAME.match(host)]:
+        raise CampaignError(
+            f"host '{bad[0]}' cannot name a directory: only letters, digits and . _ + - may stand in a host's "
+            "name in the inventory; its address goes in ansible_host"
+        )
     directory = logs_dir / name
     if not os.access(next(path for path in (directory, *directory.absolute().parents) if path.exists()), os.W_OK):
         raise CampaignError(f"cannot write to {directory}; choose another campaign_logs_dir")  # before models are built
