@@ -10,6 +10,7 @@ import re
 import signal
 from collections.abc import Iterator, Mapping
 
+SWAPPED_PAGES = 256  # 1 MB, with the usual pages: a system that tidies away what is idle disturbs nobody
 TICKS_PER_S = 100  # USER_HZ, the unit of /proc/stat: 100 on every Linux port that runs TFLite
 
 _EXIT_CODES = {
@@ -92,7 +93,7 @@ def _disturbances(facts: Mapping[str, str]) -> Iterator[str]:
         yield f"the machine was held back during the run: {', '.join(causes)}"
     if (events := rise(facts, "thermal_throttle_count") or 0) > 0:
         yield f"the CPUs were throttled for heat during the run ({events} times)"
-    if (pages := rise(facts, "pages_swapped") or 0) > 0:
+    if (pages := rise(facts, "pages_swapped") or 0) >= SWAPPED_PAGES:
         yield f"the machine swapped during the run ({pages} pages)"
     early, late = facts.get("before.governor"), facts.get("after.governor")
     if early and late and early != late:

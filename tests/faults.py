@@ -264,8 +264,7 @@ def second_controller(campaign: Campaign, i: int) -> Iterator[None]:
     elsewhere = campaign.play(campaign_logs_dir=str(campaign.scratch / "other"))
     assert second.end() != 0, second.text()
     assert "is playing campaign 'faults' already" in second.text()
-    assert elsewhere.end() != 0, elsewhere.text()
-    if first.process.poll() is None:  # else the first was done before the second came
+    if elsewhere.end() != 0 or first.process.poll() is None:  # else the first was done, and the logs are there for all
         assert "looks after this campaign" in elsewhere.text(), elsewhere.text()
     campaign.plays.remove(second)
     campaign.plays.remove(elsewhere)

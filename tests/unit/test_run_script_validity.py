@@ -107,8 +107,8 @@ DISTURBANCES = {
         "the CPU's thermal throttle counters went up by 2",
     ),
     "swapping": (
-        'printf "pswpin 11\\npswpout 27\\n" >"$machine/proc/vmstat"',
-        "the machine swapped 8 pages",
+        'printf "pswpin 111\\npswpout 227\\n" >"$machine/proc/vmstat"',
+        "the machine swapped 308 pages",
     ),
     "steal": (
         'echo "cpu  1500 0 500 90000 10 0 0 200 0 0" >"$machine/proc/stat"',
@@ -223,8 +223,8 @@ def test_a_run_that_hangs_is_ended_while_somebody_looks_too(host):
 
 # ---- Repeats ----
 
-SWAP_ONCE = '[ -e "$run_dir/once" ] || { echo pswpout 21 >"$machine/proc/vmstat"; : >"$run_dir/once"; }'
-SWAP_ALWAYS = """{ read -r _ pages <"$machine/proc/vmstat"; echo "pswpout $((pages + 1))" >"$machine/proc/vmstat"; }"""
+SWAP_ONCE = '[ -e "$run_dir/once" ] || { echo pswpout 276 >"$machine/proc/vmstat"; : >"$run_dir/once"; }'
+SWAP_ALWAYS = """{ read -r _ pages <"$machine/proc/vmstat"; echo "pswpout $((pages + 300))" >"$machine/proc/vmstat"; }"""
 CRASH_ONCE = '[ -e "$run_dir/once" ] || { : >"$run_dir/once"; echo "no luck" >&2; exit 3; }'
 
 
@@ -236,7 +236,7 @@ def test_an_invalid_run_is_repeated_at_the_end(host):
     sidecars = host.sidecars()
     assert sorted(sidecars) == ["ok_r01", "ok_r01.retry1", "ok_r02", "ok_r03"]
     first, repeat = sidecars["ok_r01"], sidecars["ok_r01.retry1"]
-    assert first["invalid"] == "the machine swapped 1 pages"
+    assert first["invalid"] == "the machine swapped 256 pages"
     assert "invalid" not in repeat
     assert (repeat["run"], repeat["retry"]) == (f"{first['run']}.retry1", "1")
     same = ("block", "repetition", "model", "variant", "runner", "threads", "timeout_s", "model_file")

@@ -1,15 +1,19 @@
-"""Say, as JSON, what this Python is and what it has; when it has all, become the runner, which says its version.
+"""Say, as JSON, what this Python is and what it has; when it has all, start the runner, which says its version.
 
     ask_python.py PYTHON PACKAGES_DIR REQUIREMENTS PROGRAM SHA256
 
 Of the packages, wheels must fit its version, machine and glibc (empty: not CPython, or no glibc); these are the `key`
-that names their directory below PACKAGES_DIR, with REQUIREMENTS, which stands for what they are.
+that names their directory below PACKAGES_DIR, with REQUIREMENTS, which stands for what they are. What the runner said
+is kept beside that directory: to start it takes seconds on a Raspberry Pi, and once is enough for the same runner and
+Python.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import platform
+import subprocess
 import sys
 from pathlib import Path
 
@@ -43,5 +47,17 @@ print(
 )
 sys.stdout.flush()
 if has_packages and has_program:
-    os.environ["PYTHONPATH"] = str(packages)
-    os.execvp(python, [python, program, "--version"])
+    kept = Path(packages_dir, f"{key}.started.json")
+    what = {"sha256": sha256, "python": sys.version}
+    started = {}
+    with contextlib.suppress(OSError, ValueError):
+        started = json.loads(kept.read_text(encoding="utf-8"))
+    if {**started, **what} != started:
+        environment = {**os.environ, "PYTHONPATH": str(packages)}
+        done = subprocess.run([python, program, "--version"], env=environment, stdout=subprocess.PIPE, check=False)
+        if done.returncode:
+            sys.exit(done.returncode if done.returncode > 0 else 1)
+        started = {**what, "said": done.stdout.decode()}
+        with contextlib.suppress(OSError):  # a full disk costs a start the next time
+            kept.write_text(json.dumps(started), encoding="utf-8")
+    print(started["said"])
