@@ -211,7 +211,7 @@ def publish(report: Report, out: Path, made_from: Mapping[str, Any] | None = Non
     Args:
         report: what to write.
         out: its directory; what else a user keeps there stays.
-        made_from: the record for `output.is_current`.
+        made_from: the record for `output.current`.
 
     Raises:
         AnalysisError: `out` cannot be written, or holds something that is not a report.
@@ -223,7 +223,7 @@ def publish(report: Report, out: Path, made_from: Mapping[str, Any] | None = Non
             new = Path(temporary, "new")
             write(report, new)
             if made_from is not None:
-                record = {**made_from, "complete": report.complete}
+                record = {**made_from, "complete": report.complete, "said": terminal_text(report)}
                 _write(new / output.MADE_FROM, json.dumps(record, indent=1, sort_keys=True) + "\n")
             output.replace(new, out, Path(temporary, "old"))
     except OSError as error:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from analysis import layout
 from analysis.errors import AnalysisError
@@ -37,16 +37,23 @@ def made_from(found: Found, baseline: str | None, metric: str) -> dict[str, Any]
     return {"schema": 1, "logs": _logs(found), "code": _code(), "baseline": baseline, "metric": metric}
 
 
-def is_current(out: Path, record: Mapping[str, Any]) -> bool | None:
-    """Whether the report in `out` was made from the same, and then whether nothing lacked in it; None = it was not."""
+class Current(NamedTuple):
+    """A report that need not be made again: whether nothing lacked in it, and what was said when it was made."""
+
+    complete: bool
+    said: str
+
+
+def current(out: Path, record: Mapping[str, Any]) -> Current | None:
+    """The report in `out` if it was made from the same."""
     if not all((out / part).exists() for part in PARTS):
         return None
     try:
         there = json.loads((out / MADE_FROM).read_text(encoding="utf-8"))
-        complete = there.pop("complete")
+        made = Current(there.pop("complete") is True, str(there.pop("said")))
     except (OSError, ValueError, AttributeError, KeyError):
         return None
-    return complete is True if there == record else None
+    return made if there == record else None
 
 
 def _logs(found: Found) -> str:

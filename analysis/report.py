@@ -70,10 +70,9 @@ def _run(options: argparse.Namespace) -> int:
     # Looked at only when nobody else writes there: who waited must not put an older report in place of a newer.
     with output.held(out), layout.opened(options.logs) as found:
         made_from = output.made_from(found, options.baseline, options.metric)
-        complete = output.is_current(out, made_from) if options.if_changed else None
-        if complete is not None:
-            print(f"{out / 'report.html'}: up to date, made from the same logs")
-            return _status(options, complete)
+        if options.if_changed and (there := output.current(out, made_from)):
+            print(f"{there.said}\n\n{out / 'report.html'}: up to date, made from the same logs")
+            return _status(options, there.complete)
         from analysis import campaign, document
 
         dataset = campaign.assemble(found, ", ".join(map(str, options.logs)))

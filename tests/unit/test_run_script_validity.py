@@ -224,7 +224,9 @@ def test_a_run_that_hangs_is_ended_while_somebody_looks_too(host):
 # ---- Repeats ----
 
 SWAP_ONCE = '[ -e "$run_dir/once" ] || { echo pswpout 276 >"$machine/proc/vmstat"; : >"$run_dir/once"; }'
-SWAP_ALWAYS = """{ read -r _ pages <"$machine/proc/vmstat"; echo "pswpout $((pages + 300))" >"$machine/proc/vmstat"; }"""
+SWAP_ALWAYS = (
+    """{ read -r _ pages <"$machine/proc/vmstat"; echo "pswpout $((pages + 300))" >"$machine/proc/vmstat"; }"""
+)
 CRASH_ONCE = '[ -e "$run_dir/once" ] || { : >"$run_dir/once"; echo "no luck" >&2; exit 3; }'
 
 

@@ -136,7 +136,7 @@ class ActionModule(HostAction):
                 self._start_again(status, before, restarts_left)
                 before, begun, deadline = status, False, time.monotonic() + START_GRACE_S
                 continue
-            line = progress_line(status) if begun else ""
+            line = progress_line(status) if begun and "total" in status else ""
             if line not in ("", shown) and time.monotonic() - shown_at >= self._args["show_every_s"]:
                 self._shell.say(line)
                 shown, shown_at = line, time.monotonic()
