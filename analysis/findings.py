@@ -99,7 +99,7 @@ def _as_fast(subject: str, baseline: str, row: pd.Series) -> str:
     ratio = _ratio(row["speedup"], row["ci_low"], row["ci_high"])
     if row["verdict"] == stats.NOT_DISTINGUISHABLE:
         return f"{subject} is not distinguishable from {baseline}: {ratio} times as fast"
-    slower = ", that is slower," if row["verdict"] == stats.SLOWER else ""
+    slower = ", so slower" if row["verdict"] == stats.SLOWER else ""
     return f"{subject} is {ratio} times as fast as {baseline}{slower}"
 
 
