@@ -60,6 +60,15 @@ def test_hosts_with_and_without_python_are_measured_alike(ssh_lab, settings, tmp
     looked = play(ROOT / "playbooks/status.yml", inventory, **settings)
     assert looked.stdout.count("4 of 4 runs, done") == 3
     assert ssh_lab.shell(0, "ls -ld /home/lab/edgebench").startswith("drwx------"), "nobody else's business"
+    assert ssh_lab.shell(0, "ls /home/lab/.ansible || true") == "", "nothing is left anywhere else"
+
+
+def test_before_a_campaign_hosts_say_that_there_is_none(ssh_lab, settings):
+    inventory = ssh_lab.inventory(benchmark_model_path=str(FAKE))
+    assert play(ROOT / "playbooks/install.yml", inventory, **settings).changed() > 0
+    assert play(ROOT / "playbooks/status.yml", inventory, **settings).stdout.count("not begun") == 3
+    assert play(ROOT / "playbooks/fetch.yml", inventory, **settings).changed() == 0
+    assert play(ROOT / "playbooks/stop.yml", inventory, **settings).changed() == 0
 
 
 def test_a_play_costs_the_same_for_more_repetitions(ssh_lab, settings):

@@ -94,7 +94,6 @@ LOOK_AND_PROBE = 'sh -c "$1" sh "$2" || exit 1; sh -c "$3" sh "$4" || :'
 
 
 class ActionModule(HostAction):
-    TRANSFERS_FILES = False
     SPEC = {  # noqa: RUF012
         "dest": {"type": "str", "required": True},
         "path": {"type": "path", "default": ""},

@@ -94,7 +94,6 @@ from ansible_collections.edgebench.testbed.plugins.module_utils.controller impor
 class ActionModule(ActionBase):
     """Works on the controller, whatever the task's host is."""
 
-    TRANSFERS_FILES = False
     SPEC = {  # noqa: RUF012
         "name": {"type": "str", "default": ""},
         "logs_dir": {"type": "path", "required": True},

@@ -56,7 +56,6 @@ from ansible_collections.edgebench.testbed.plugins.plugin_utils.logs import coll
 
 
 class ActionModule(HostAction):
-    TRANSFERS_FILES = True
     SPEC = {  # noqa: RUF012
         "src": {"type": "str", "required": True},
         "dest": {"type": "path", "required": True},

@@ -67,7 +67,6 @@ display = Display()
 class ActionModule(ActionBase):
     """Runs beside the play, on the controller, whatever the task's host is."""
 
-    TRANSFERS_FILES = False
     _VALID_ARGS = frozenset(("argv", "chdir", "check_argument", "show_stdout"))
 
     def run(self, tmp: None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:

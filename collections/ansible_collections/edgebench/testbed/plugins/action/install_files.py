@@ -60,7 +60,6 @@ from ansible_collections.edgebench.testbed.plugins.plugin_utils.transfer import 
 
 
 class ActionModule(HostAction):
-    TRANSFERS_FILES = False
     SPEC = {  # noqa: RUF012
         "files": {
             "type": "list",

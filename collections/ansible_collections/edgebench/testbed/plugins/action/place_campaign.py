@@ -82,7 +82,6 @@ for file in runs/*.meta; do [ ! -f "$file" ] || {{ file=${{file##*/}}; echo "run
 
 
 class ActionModule(HostAction):
-    TRANSFERS_FILES = False
     SPEC = {  # noqa: RUF012
         "directory": {"type": "str", "required": True},
         "home": {"type": "path", "required": True},

@@ -102,7 +102,6 @@ class Answer(NamedTuple):
 
 
 class ActionModule(HostAction):
-    TRANSFERS_FILES = False
     SPEC = {  # noqa: RUF012
         "program": {"type": "path", "required": True},
         "dir": {"type": "str", "required": True},

@@ -88,10 +88,10 @@ START_GRACE_S = 15  # from `start` until the script has taken its lock, on a slo
 RESTARTS = 3  # in a row, without a run measured in between
 
 _WORD = 'exec sh ./run_benchmark.sh "$1"'
+_LOOK = f'[ -f "$1/run_benchmark.sh" ] || {{ echo alive=no; exit 0; }}; cd "$1" && shift && {_WORD}'
 
 
 class ActionModule(HostAction):
-    TRANSFERS_FILES = True
     SPEC = {  # noqa: RUF012
         "directory": {"type": "str", "required": True},
         "home": {"type": "path", "required": True},
@@ -105,7 +105,7 @@ class ActionModule(HostAction):
     def act(self, args: dict[str, Any], shell: HostShell, task_vars: dict[str, Any]) -> dict[str, Any]:
         self._shell, self._args = shell, args
         if args["only_look"]:
-            reply = shell.check("cannot look", f'cd "$1" && shift && {_WORD}', args["directory"], "status")
+            reply = shell.check("cannot look", _LOOK, args["directory"], "status")
             return {"changed": False, **summary(parse_status(reply.text))}
         if self._task.check_mode:
             return {"skipped": True, "msg": "nothing is measured in check mode"}

@@ -76,7 +76,6 @@ from ansible_collections.edgebench.testbed.plugins.plugin_utils.host_shell impor
 
 
 class ActionModule(HostAction):
-    TRANSFERS_FILES = False
     SPEC = {  # noqa: RUF012
         "script": {"type": "str", "required": True},
         "args": {"type": "list", "elements": "str", "default": []},

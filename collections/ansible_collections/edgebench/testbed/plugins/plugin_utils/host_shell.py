@@ -156,6 +156,7 @@ class HostAction(ActionBase):
     A subclass has `SPEC`, its argument spec, and `act`.
     """
 
+    TRANSFERS_FILES = False  # in Ansible's sense: no temporary directory is wanted on the host
     SPEC: ClassVar[dict[str, Any]]
 
     def run(self, tmp: None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
