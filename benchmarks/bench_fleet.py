@@ -22,17 +22,10 @@ from typing import Any, NamedTuple
 
 from benchmarks.result import Result, main
 from tests.labs.sshlab import SshLab
-from tests.playing import ROOT, environment
+from tests.playing import ROOT, environment, tiny_campaign
 
 HOSTS = 8
-SETTINGS = {
-    "campaign_models": ["image"],
-    "campaign_variants": ["float32", "int8"],
-    "campaign_flags": "--num_runs=1 --min_secs=0.001 --warmup_min_secs=0.001 --warmup_runs=1",
-    "benchmark_models_source": "directory",
-    "benchmark_models_source_dir": str(ROOT / "tests/data/models"),
-    "benchmark_run_max_wait_s": 0,
-}
+FLAGS = "--num_runs=1 --min_secs=0.001 --warmup_min_secs=0.001 --warmup_runs=1"
 
 
 class Cost(NamedTuple):
@@ -47,13 +40,13 @@ def play(scratch: Path, hosts: dict[str, Any], repetitions: int) -> Cost:
     name = f"h{len(hosts)}r{repetitions}"
     inventory = scratch / f"{name}.json"
     inventory.write_text(json.dumps({"all": {"hosts": hosts}}), encoding="utf-8")
-    settings = SETTINGS | {
-        "campaign_name": name,
-        "campaign_min_repetitions": repetitions,
-        "campaign_logs_dir": f"{scratch}/logs",
-        "benchmark_models_dir": f"{scratch}/models",
-        "benchmark_report_output": f"{scratch}/results/{name}",
-    }
+    settings = tiny_campaign(
+        scratch,
+        campaign_name=name,
+        campaign_flags=FLAGS,
+        campaign_min_repetitions=repetitions,
+        benchmark_report_output=f"{scratch}/results/{name}",
+    )
     command = [str(Path(sys.executable).with_name("ansible-playbook")), "site.yml", "-i", str(inventory)]
     before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     done = subprocess.run(

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.labs.sshlab import SshLab
-from tests.playing import ROOT, environment
+from tests.playing import ROOT, environment, tiny_campaign
 
 HOSTS = 3
 WORK_DIR = "/srv/work/edge bench"  # on the small disk, with a blank in its name
@@ -35,19 +35,14 @@ RUN_S = 0.4  # what the stand-in for benchmark_model takes
 SETTINGS = {
     "campaign_name": "faults",
     "campaign_seed": "1",
-    "campaign_models": ["image"],
-    "campaign_variants": ["float32", "int8"],
     "campaign_runners": ["benchmark_model"],
     "campaign_min_repetitions": 6,
-    "benchmark_models_source": "directory",
-    "benchmark_models_source_dir": str(ROOT / "tests/data/models"),
     "benchmark_work_dir": WORK_DIR,
     "benchmark_run_timeout_s": 5,
-    "benchmark_run_max_wait_s": 0,
-    "benchmark_run_max_steal_percent": 0,  # the hosts share this machine's CPUs
     "benchmark_run_min_free_mb": 1,
     "benchmark_run_poll_s": 1,
     "benchmark_run_fetch_every_s": 3,
+    "benchmark_run_patience_s": 90,
 }
 
 
@@ -96,17 +91,12 @@ class Campaign:
         text = (ROOT / "tests/data/fake_benchmark_model.sh").read_text(encoding="utf-8")
         begin = 'echo "INFO: STARTING!"'
         binary.write_text(text.replace(begin, f"{begin}\nsleep {RUN_S}"), encoding="utf-8")
-        settings = SETTINGS | {
-            "benchmark_model_path": str(binary),
-            "campaign_logs_dir": str(self.logs),
-            "benchmark_models_dir": str(self.scratch / "models"),
-            "benchmark_report_output": str(self.scratch / "results"),
-        }
+        settings = tiny_campaign(self.scratch, benchmark_model_path=str(binary), **SETTINGS | changes)
         output = self.scratch / f"play{number}.txt"
         command = [str(Path(sys.executable).with_name("ansible-playbook")), "site.yml", "-i", str(inventory)]
         with output.open("w") as file:
             process = subprocess.Popen(
-                [*command, "-e", json.dumps(settings | changes)],
+                [*command, "-e", json.dumps(settings)],
                 cwd=ROOT,
                 env=os.environ | environment(),
                 stdin=subprocess.DEVNULL,
@@ -295,7 +285,7 @@ KINDS: dict[str, Callable[[Campaign, int], Iterator[None]]] = {
     "second controller": second_controller,
     "host silent": host_silent,
 }
-LONG_KINDS = {"link cut for 10 min": link_cut(600)}
+LONG_KINDS = {"link cut for 10 min": link_cut(600)}  # with the patience that plays have by default
 ALL_KINDS = KINDS | LONG_KINDS
 
 
@@ -338,7 +328,7 @@ def episode(lab: SshLab, kind: str, i: int, delay_s: float, expected: dict[str, 
     forget(lab)
     with scratch_disk() as scratch:
         campaign = Campaign(lab, scratch)
-        play = campaign.play()
+        play = campaign.play(**{"benchmark_run_patience_s": 900} if kind in LONG_KINDS else {})
         with contextlib.suppress(subprocess.TimeoutExpired):
             play.process.wait(timeout=delay_s)
         measured = campaign.on_hosts()

@@ -18,6 +18,30 @@ ROOT = Path(__file__).resolve().parent.parent
 BOX = {"all": {"hosts": {"box": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}}}}
 
 
+def tiny_campaign(directory: Path, **settings: Any) -> dict[str, Any]:
+    """Settings of a campaign of seconds: two variants of a tiny model that is in tests/data, two short repetitions.
+
+    Args:
+        directory: what the controller makes goes there: logs/, models/, results/.
+        settings: more of them, which win.
+    """
+    return {
+        "campaign_logs_dir": str(directory / "logs"),
+        "campaign_models": ["image"],
+        "campaign_variants": ["float32", "int8"],
+        "campaign_min_repetitions": 2,
+        "campaign_flags": "--num_runs=5 --min_secs=0.01 --warmup_min_secs=0.01",
+        "benchmark_models_source": "directory",
+        "benchmark_models_source_dir": str(ROOT / "tests/data/models"),
+        "benchmark_models_dir": str(directory / "models"),
+        "benchmark_report_output": str(directory / "results"),
+        "benchmark_run_max_wait_s": 0,
+        "benchmark_run_max_steal_percent": 0,  # other machines are busy when they are
+        "benchmark_run_show_every_s": 0,
+        **settings,
+    }
+
+
 @dataclass(frozen=True)
 class Played:
     """How a play went."""

@@ -11,31 +11,16 @@ import pytest
 
 from tests.labs.skipping import started
 from tests.labs.sshlab import SshLab
-from tests.playing import ROOT, play
+from tests.playing import ROOT, play, tiny_campaign
 
 FAKE = ROOT / "tests/data/fake_benchmark_model.sh"
 
 
 @pytest.fixture
 def settings(tmp_path):
-    """A campaign of two variants of a tiny model, two short repetitions, with a stand-in for the official binary."""
-    return {
-        "campaign_name": "fleet",
-        "campaign_logs_dir": str(tmp_path / "logs"),
-        "campaign_models": ["image"],
-        "campaign_variants": ["float32", "int8"],
-        "campaign_runners": ["benchmark_model"],
-        "campaign_min_repetitions": 2,
-        "campaign_flags": "--num_runs=5 --min_secs=0.01 --warmup_min_secs=0.01",
-        "benchmark_models_source": "directory",
-        "benchmark_models_source_dir": str(ROOT / "tests/data/models"),
-        "benchmark_models_dir": str(tmp_path / "models"),
-        "benchmark_report_output": str(tmp_path / "results"),
-        "benchmark_run_show_every_s": 0,
-        "benchmark_run_poll_s": 1,
-        "benchmark_run_max_wait_s": 0,
-        "benchmark_run_max_steal_percent": 0,  # the hosts share this machine's CPUs
-    }
+    """A tiny campaign with a stand-in for the official binary."""
+    more = {"campaign_name": "fleet", "campaign_runners": ["benchmark_model"], "benchmark_run_poll_s": 1}
+    return tiny_campaign(tmp_path, **more)
 
 
 def rows(tmp_path):

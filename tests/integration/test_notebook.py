@@ -15,7 +15,7 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from tests.playing import ROOT
+from tests.playing import ROOT, tiny_campaign
 
 NOTEBOOK = ROOT / "notebooks/colab.ipynb"
 LABEL = "Anna's laptop"
@@ -77,18 +77,9 @@ def test_it_is_valid_and_holds_nothing_of_who_ran_it_last():
 
 
 def test_a_machine_without_ssh_is_measured_and_its_archive_read_beside_other_logs(repository, tmp_path):
-    settings = {
-        "campaign_models": ["image"],
-        "campaign_variants": ["float32", "int8"],
-        "campaign_min_repetitions": 2,
-        "campaign_flags": "--num_runs=5 --min_secs=0.01 --warmup_min_secs=0.01",
-        "benchmark_models_source": "directory",
-        "benchmark_models_source_dir": str(ROOT / "tests/data/models"),
-        "benchmark_models_dir": str(tmp_path / "models"),
-        "benchmark_work_dir": str(tmp_path / "work"),
-        "benchmark_run_show_every_s": 0,
-        "benchmark_run_max_wait_s": 0,
-    }
+    settings = tiny_campaign(tmp_path, benchmark_work_dir=str(tmp_path / "work"))
+    for kit_decides in ("campaign_logs_dir", "benchmark_report_output"):
+        del settings[kit_decides]
     shown = execute(tmp_path, REPOSITORY=str(repository), LABEL=LABEL, ARGUMENTS=["-e", json.dumps(settings)])
     kit = tmp_path / "edgebench"
     (archive,) = kit.glob("edgebench-anna-s-laptop-*.tar.gz")

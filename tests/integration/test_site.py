@@ -15,28 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.playing import ROOT, environment, play
+from tests.playing import ROOT, environment, play, tiny_campaign
 
 HOST = "this-machine"
 
 
 @pytest.fixture
 def settings(tmp_path):
-    """A campaign of two variants of a tiny model, two short repetitions."""
-    return {
-        "campaign_logs_dir": str(tmp_path / "logs"),
-        "campaign_models": ["image"],
-        "campaign_variants": ["float32", "int8"],
-        "campaign_min_repetitions": 2,
-        "campaign_flags": "--num_runs=5 --min_secs=0.01 --warmup_min_secs=0.01",
-        "benchmark_models_source": "directory",
-        "benchmark_models_source_dir": str(ROOT / "tests/data/models"),
-        "benchmark_models_dir": str(tmp_path / "models"),
-        "benchmark_report_output": str(tmp_path / "results"),
-        "benchmark_work_dir": str(tmp_path / "work"),
-        "benchmark_run_show_every_s": 0,
-        "benchmark_run_max_wait_s": 0,
-    }
+    return tiny_campaign(tmp_path, benchmark_work_dir=str(tmp_path / "work"))
 
 
 def site(settings, **more):

@@ -43,10 +43,6 @@ options:
     description: Let the host download it, where I(sha256) says what it must be.
     type: bool
     default: false
-  patience_s:
-    description: How long the host may be out of reach, in seconds.
-    type: int
-    default: 900
 attributes:
   check_mode:
     support: full
@@ -103,7 +99,6 @@ class ActionModule(HostAction):
         "allow_unpinned": {"type": "bool", "default": False},
         "cache_dir": {"type": "path", "required": True},
         "fetch_on_host": {"type": "bool", "default": False},
-        "patience_s": {"type": "int", "default": 900},
     }
 
     def act(self, args: dict[str, Any], shell: HostShell, task_vars: dict[str, Any]) -> dict[str, Any]:

@@ -22,10 +22,6 @@ options:
     description: The host's directory below the campaign's logs on the controller.
     type: path
     required: true
-  patience_s:
-    description: How long the host may be out of reach, in seconds.
-    type: int
-    default: 900
 attributes:
   check_mode:
     support: full
@@ -59,7 +55,6 @@ class ActionModule(HostAction):
     SPEC = {  # noqa: RUF012
         "src": {"type": "str", "required": True},
         "dest": {"type": "path", "required": True},
-        "patience_s": {"type": "int", "default": 900},
     }
 
     def act(self, args: dict[str, Any], shell: HostShell, task_vars: dict[str, Any]) -> dict[str, Any]:

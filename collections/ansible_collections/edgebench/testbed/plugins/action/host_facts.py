@@ -65,6 +65,7 @@ from ansible_collections.edgebench.testbed.plugins.plugin_utils.host_shell impor
 
 
 class ActionModule(HostAction):
+    PATIENT = False
     SPEC = {  # noqa: RUF012
         "script": {"type": "str", "required": True},
         "dest": {"type": "path", "default": ""},

@@ -24,10 +24,6 @@ options:
     description: Let the host fetch what has a C(url), with curl or wget.
     type: bool
     default: false
-  patience_s:
-    description: How long the host may be out of reach, in seconds.
-    type: int
-    default: 900
 attributes:
   check_mode:
     support: full
@@ -77,7 +73,6 @@ class ActionModule(HostAction):
             "required_one_of": [["src", "content", "sha256"]],
         },
         "fetch_on_host": {"type": "bool", "default": False},
-        "patience_s": {"type": "int", "default": 900},
     }
 
     def act(self, args: dict[str, Any], shell: HostShell, task_vars: dict[str, Any]) -> dict[str, Any]:

@@ -31,10 +31,6 @@ options:
     description: Carry on although another controller looks after the campaign.
     type: bool
     default: false
-  patience_s:
-    description: How long the host may be out of reach, in seconds.
-    type: int
-    default: 900
 attributes:
   check_mode:
     support: full
@@ -88,7 +84,6 @@ class ActionModule(HostAction):
         "plan": {"type": "str", "required": True},
         "script": {"type": "str", "required": True},
         "take_over": {"type": "bool", "default": False},
-        "patience_s": {"type": "int", "default": 900},
     }
 
     def act(self, args: dict[str, Any], shell: HostShell, task_vars: dict[str, Any]) -> dict[str, Any]:

@@ -39,10 +39,6 @@ options:
     description: Let the host download the wheels itself, from where the controller's pip finds them.
     type: bool
     default: false
-  patience_s:
-    description: How long the host may be out of reach, in seconds.
-    type: int
-    default: 900
 attributes:
   check_mode:
     support: full
@@ -110,7 +106,6 @@ class ActionModule(HostAction):
         "cache_dir": {"type": "path", "required": True},
         "controller_python": {"type": "str", "required": True},
         "fetch_on_host": {"type": "bool", "default": False},
-        "patience_s": {"type": "int", "default": 900},
     }
 
     def act(self, args: dict[str, Any], shell: HostShell, task_vars: dict[str, Any]) -> dict[str, Any]:

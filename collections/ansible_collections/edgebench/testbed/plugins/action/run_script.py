@@ -38,10 +38,6 @@ options:
     description: Seconds between two times that logs come home while it measures. 0 means only at the end.
     type: int
     default: 600
-  patience_s:
-    description: How long a host may be out of reach before it counts as lost. It goes on measuring meanwhile.
-    type: int
-    default: 900
 author:
   - The edgebench developers (@edgebench)
 """
@@ -99,7 +95,6 @@ class ActionModule(HostAction):
         "poll_s": {"type": "int", "default": 5},
         "show_every_s": {"type": "int", "default": 10},
         "fetch_every_s": {"type": "int", "default": 600},
-        "patience_s": {"type": "int", "default": 900},
     }
 
     def act(self, args: dict[str, Any], shell: HostShell, task_vars: dict[str, Any]) -> dict[str, Any]:

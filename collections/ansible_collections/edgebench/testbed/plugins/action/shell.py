@@ -32,10 +32,6 @@ options:
     description: The script changes nothing, so it runs in check mode as well.
     type: bool
     default: false
-  patience_s:
-    description: How long the host may be out of reach, in seconds.
-    type: int
-    default: 900
 attributes:
   check_mode:
     support: partial
@@ -82,7 +78,6 @@ class ActionModule(HostAction):
         "stdin": {"type": "str", "default": ""},
         "changed_codes": {"type": "list", "elements": "int", "default": [10]},
         "check_mode_safe": {"type": "bool", "default": False},
-        "patience_s": {"type": "int", "default": 900},
     }
 
     def act(self, args: dict[str, Any], shell: HostShell, task_vars: dict[str, Any]) -> dict[str, Any]:

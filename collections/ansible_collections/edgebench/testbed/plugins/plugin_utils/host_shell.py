@@ -153,16 +153,19 @@ def explain(message: str) -> str:
 class HostAction(ActionBase):
     """An action plugin that works on its host through a `HostShell`.
 
-    A subclass has `SPEC`, its argument spec, and `act`.
+    A subclass has `SPEC`, its argument spec, and `act`. A host that is out of reach is waited for, for as many seconds
+    as the variable benchmark_run_patience_s says.
     """
 
+    PATIENT = True  # False: for the first contact, when nobody knows whether the host is there at all
     TRANSFERS_FILES = False  # in Ansible's sense: no temporary directory is wanted on the host
     SPEC: ClassVar[dict[str, Any]]
 
     def run(self, tmp: None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
         _, args = self.validate_argument_spec(self.SPEC)
-        shell = HostShell(self._connection, task_vars["inventory_hostname"], args.get("patience_s") or 0)
+        patience_s = int(self._templar.template(task_vars.get("benchmark_run_patience_s", 900))) if self.PATIENT else 0
+        shell = HostShell(self._connection, task_vars["inventory_hostname"], patience_s)
         try:
             return {**result, **self.act(args, shell, task_vars)}
         except HostError as exc:
