@@ -48,9 +48,11 @@ def test_hosts_with_and_without_python_are_measured_alike(ssh_lab, settings, tmp
     assert ssh_lab.shell(0, "ls /home/lab/.ansible || true") == "", "nothing is left anywhere else"
 
 
-def test_before_a_campaign_hosts_say_that_there_is_none(ssh_lab, settings):
+def test_installing_begins_no_campaign(ssh_lab, settings, tmp_path):
     inventory = ssh_lab.inventory(benchmark_model_path=str(FAKE))
     assert play(ROOT / "playbooks/install.yml", inventory, **settings).changed() > 0
+    assert not (tmp_path / "logs").exists()
+    assert play(ROOT / "playbooks/install.yml", inventory, **settings).changed() == 0
     assert play(ROOT / "playbooks/status.yml", inventory, **settings).stdout.count("not begun") == 3
     assert play(ROOT / "playbooks/fetch.yml", inventory, **settings).changed() == 0
     assert play(ROOT / "playbooks/stop.yml", inventory, **settings).changed() == 0
