@@ -22,22 +22,24 @@ def main(
     install: Callable[[], object],
     methods: Iterable[str],
     add_arguments_of_up: Callable[[argparse.ArgumentParser], object] = lambda parser: None,
+    shown: Callable[[Any], object] = lambda lab: lab.inventory(),
 ) -> None:
     """Do what the command line says.
 
     Args:
         description: for --help.
         name: what a lab is called when the user does not say.
-        lab_class: SshLab or ArmLab.
+        lab_class: the lab's class.
         install: makes what labs need.
         methods: those of lab_class that are commands.
         add_arguments_of_up: adds to the parser of `up` the arguments of lab_class.
+        shown: what `up` prints of a lab: how to reach it.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lab", default=name, metavar="NAME", help="which of several labs that are up (%(default)s)")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("install", help="make what labs need, once")
-    up = commands.add_parser("up", help="start a lab, print an inventory, and stay")
+    up = commands.add_parser("up", help="start a lab, print how to reach it, and stay")
     add_arguments_of_up(up)
     for method in methods:
         command = commands.add_parser(method, help=getattr(lab_class, method).__doc__.splitlines()[0])
@@ -53,7 +55,7 @@ def main(
             install()
         elif command == "up":
             with _listening(socket_path) as listener, lab_class(**arguments) as lab:
-                print(json.dumps(lab.inventory(), indent=2), flush=True)
+                print(json.dumps(shown(lab), indent=2), flush=True)
                 _serve(listener, {method: getattr(lab, method) for method in methods})
         else:
             _ask(socket_path, command, *arguments.get("words", []))

@@ -44,6 +44,7 @@ TOOLS = {
         "ssh": "openssh-client",
         "unshare": "util-linux",
     },
+    "chilab": {"dpkg-deb": "dpkg", "unshare": "util-linux"},
 }
 # A user's PATH may lack the places of root's tools.
 PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
@@ -158,15 +159,15 @@ def labs_dir() -> Path:
     return directory
 
 
-def cached_path(name: str, recipe: Iterable[ModuleType]) -> Path:
-    """Where in the cache that which these modules make is, or would be; another place when one of them changes."""
+def cached_path(name: str, recipe: Iterable[ModuleType | Path]) -> Path:
+    """Where in the cache that which these modules and files make is, or would be; another place when one changes."""
     key = hashlib.sha256(f"{system('VERSION_CODENAME')} {platform.machine()}".encode())
-    for module in recipe:
-        key.update(Path(module.__file__).read_bytes())
+    for part in recipe:
+        key.update((part if isinstance(part, Path) else Path(part.__file__)).read_bytes())
     return labs_dir() / f"{name}-{key.hexdigest()[:12]}"
 
 
-def cached(name: str, recipe: Iterable[ModuleType], make: Callable[[Path], None]) -> Path:
+def cached(name: str, recipe: Iterable[ModuleType | Path], make: Callable[[Path], None]) -> Path:
     """Return cached_path(), having it made by make(directory) when it is not there; it appears complete or not at all.
 
     Of several processes that want it, one makes it and the others wait.

@@ -9,9 +9,10 @@ from typing import TypeVar
 import pytest
 
 from tests.labs.armlab import ArmLab
+from tests.labs.chilab import ChiLab
 from tests.labs.sshlab import SshLab
 
-Lab = TypeVar("Lab", SshLab, ArmLab)
+Lab = TypeVar("Lab", SshLab, ArmLab, ChiLab)
 
 
 @contextlib.contextmanager

@@ -31,7 +31,7 @@ options:
     type: int
     default: 5
   show_every_s:
-    description: Seconds between two lines of progress.
+    description: Seconds between two lines of progress; more in long campaigns, a sixtieth of the time that has passed.
     type: int
     default: 10
   fetch_every_s:
@@ -116,8 +116,9 @@ class ActionModule(HostAction):
         before = self._status()
         if before.get("is_done") != "yes":
             self._command("start")
-        deadline = time.monotonic() + START_GRACE_S
-        shown_at, fetched_at, shown = -math.inf, time.monotonic(), ""
+        watched_from = time.monotonic()
+        deadline = watched_from + START_GRACE_S
+        shown_at, fetched_at, shown = -math.inf, watched_from, ""
         begun, restarts_left, measured = False, RESTARTS, before.get("finished")
         while (status := self._status()).get("is_done") != "yes":
             begun = begun or status["alive"] == "yes"
@@ -132,9 +133,11 @@ class ActionModule(HostAction):
                 before, begun, deadline = status, False, time.monotonic() + START_GRACE_S
                 continue
             line = progress_line(status) if begun and "total" in status else ""
-            if line not in ("", shown) and time.monotonic() - shown_at >= self._args["show_every_s"]:
+            now = time.monotonic()
+            # A night's play is to be read in the morning.
+            if line not in ("", shown) and now - shown_at >= max(self._args["show_every_s"], (now - watched_from) / 60):
                 self._shell.say(line)
-                shown, shown_at = line, time.monotonic()
+                shown, shown_at = line, now
             if 0 < self._args["fetch_every_s"] <= time.monotonic() - fetched_at:
                 self._fetch()
                 fetched_at = time.monotonic()
