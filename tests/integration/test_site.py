@@ -161,6 +161,7 @@ def test_a_host_that_lost_its_directory_measures_only_what_is_not_home(settings,
         pytest.param({"campaign_delegates": ["gpx"]}, "gpx", id="unknown delegate"),
         pytest.param({"campaign_logs_dir": "/proc/nowhere"}, "choose another campaign_logs_dir", id="unwritable logs"),
         pytest.param({"benchmark_models_source_dir": "/nowhere"}, "/nowhere", id="no models"),
+        pytest.param({"benchmark_run_pin_cpus": "4096"}, "benchmark_run_pin_cpus is '4096'", id="no such CPU"),
     ],
 )
 def test_a_mistake_gets_one_clear_line(settings, changes, message):
