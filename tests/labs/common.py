@@ -81,13 +81,13 @@ def spawn(*command: str, **options: Any) -> subprocess.Popen[str]:
     return _SPAWNER.submit(subprocess.Popen, [*ENDS_WITH_US, *command], text=True, **options).result()
 
 
-def wait_for(what: str, seconds: float, check: Callable[[], object]) -> None:
-    """Wait until check() returns something true; raises LabError after so many seconds."""
+def wait_for(what: str, seconds: float, check: Callable[[], object], pause_s: float = 0.02) -> None:
+    """Wait until check() returns something true, with a pause between; raises LabError after so many seconds."""
     deadline = time.monotonic() + seconds
     while not check():
         if time.monotonic() > deadline:
             raise LabError(f"waited {seconds} s in vain for {what}")
-        time.sleep(0.02)
+        time.sleep(pause_s)
 
 
 # What a machine must have
