@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 import time
+from abc import abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -171,9 +172,9 @@ class HostAction(ActionBase):
         except HostError as exc:
             return {**result, "failed": True, "msg": f"{shell.host}: {exc}"}
 
+    @abstractmethod
     def act(self, args: dict[str, Any], shell: HostShell, task_vars: dict[str, Any]) -> dict[str, Any]:
         """Do the work; return the task's result. `args` are checked, check mode is `self._task.check_mode`."""
-        raise NotImplementedError
 
     def local_file(self, path: str) -> Path:
         """A path on the controller, as playbooks mean it: relative to role or playbook."""
