@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import layout, logs, sidecar
+from analysis import layout, leases, logs, sidecar
 from analysis.errors import AnalysisError
 from analysis.layout import Found, HostLogs, LogFile
+from analysis.leases import Lease
 from analysis.logs import FAILED, INVALID, OK, ToolRun
 from analysis.names import COLUMNS, CONFIGURATION, INTEGER, METRICS, NUMBER, TEXT
 
@@ -36,6 +37,8 @@ class Dataset:
         problems: one sentence for each thing that is missing or could not be read beside the runs.
         unfinished: what has come home, in a few words, of each (campaign, host) from which more is to come.
         notes: what is good to know and wrong with nothing.
+        leases: leases.json by (campaign, host), of hosts that were leased; one of which nothing is known stands for a
+            file or an entry that cannot be read.
     """
 
     runs: pd.DataFrame
@@ -45,6 +48,7 @@ class Dataset:
     problems: list[str]
     unfinished: dict[tuple[str, str], str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    leases: dict[tuple[str, str], list[Lease]] = field(default_factory=dict)
 
 
 def read(paths: Sequence[Path]) -> Dataset:
@@ -66,12 +70,12 @@ def assemble(found: Found, where: str) -> Dataset:
         also = f"; {problems[0]}" if problems else ""
         raise AnalysisError(f"{where}: no logs found{also}; {layout.LAYOUT}")
     campaigns = _Campaigns(found.hosts, problems)
-    hosts, plans, rows = {}, {}, []
+    hosts, plans, leased, rows = {}, {}, {}, []
     unfinished: dict[tuple[str, str], str] = {}
     for host in found.hosts:
         name = f"{host.campaign}/{host.host}"
         asked = campaigns.of_host[host.key]
-        hosts[host.key] = _json(host.beside("host.json"), f"{name}/host.json", problems)
+        hosts[host.key] = _json(host.beside("host.json"), f"{name}/host.json", problems) or {}
         plans[host.key] = plan = _plan(host.beside("plan.tsv"), f"{name}/plan.tsv", problems)
         found_rows = list(_rows(host, asked, hosts[host.key], plan, problems))
         problems += [*_doubled(name, found_rows), *(f"{stray}: a sidecar without a log" for stray in host.strays)]
@@ -81,11 +85,14 @@ def assemble(found: Found, where: str) -> Dataset:
                 unfinished[host.key] = left
             else:
                 problems += _missing(host, asked, plan)
+            # The cost of a whole host is not that of a few of its logs.
+            if served := _leases(host.beside("leases.json"), f"{name}/leases.json", problems):
+                leased[host.key] = served
     unfinished |= dict.fromkeys(campaigns.hosts_without_anything(), NOTHING_HOME)
     if not rows:
         raise AnalysisError(f"{where}: none of the files holds a benchmark run; {layout.LAYOUT}")
     unfinished = {key: unfinished[key] for key in sorted(unfinished)}
-    return Dataset(_table(rows), campaigns.of_name, hosts, plans, problems, unfinished, found.notes)
+    return Dataset(_table(rows), campaigns.of_name, hosts, plans, problems, unfinished, found.notes, leased)
 
 
 class _Campaigns:
@@ -105,7 +112,7 @@ class _Campaigns:
             for directory, place in zip(host.directories, host.places, strict=True):
                 path = directory.parent / "campaign.json"
                 if path not in self._found:
-                    content = _json(path, f"{host.campaign}/campaign.json", problems)
+                    content = _json(path, f"{host.campaign}/campaign.json", problems) or {}
                     self._found[path] = (host.campaign, place, content)
         self.of_name: dict[str, dict[str, Any]] = {host.campaign: {} for host in hosts}
         places: dict[str, str] = {}
@@ -417,19 +424,34 @@ def model_and_variant(graph: str) -> tuple[str, str]:
 # --- What lies beside the logs -----------------------------------------------------------------------------------
 
 
-def _json(path: Path, name: str, problems: list[str]) -> dict[str, Any]:
-    """A JSON object; {} if there is no such file or, with a problem noted under `name`, if it cannot be read."""
+def _json(path: Path, name: str, problems: list[str], kind: type = dict) -> Any:
+    """A JSON object or list; an empty one if there is no such file; None, with a problem noted, if it is damaged."""
     try:
         content = json.loads(logs.decode(path.read_bytes()))
     except FileNotFoundError:
-        return {}
+        return kind()
     except (OSError, ValueError, RecursionError) as error:
         problems.append(f"{name}: cannot be read ({error})")
-        return {}
-    if not isinstance(content, dict):
-        problems.append(f"{name}: not a JSON object")
-        return {}
+        return None
+    if not isinstance(content, kind):
+        problems.append(f"{name}: not a JSON {'list' if kind is list else 'object'}")
+        return None
     return content
+
+
+def _leases(path: Path, name: str, problems: list[str]) -> list[Lease]:
+    """leases.json; what cannot be read of it is, with a problem noted, a lease of which nothing is known."""
+    entries = _json(path, name, problems, list)
+    if entries is None:
+        return [Lease()]
+    found = []
+    for number, entry in enumerate(entries, start=1):
+        try:
+            found.append(leases.parse(entry))
+        except ValueError as error:
+            problems.append(f"{name}: entry {number}: {error}")
+            found.append(Lease())
+    return found
 
 
 def _plan(path: Path, name: str, problems: list[str]) -> pd.DataFrame | None:

@@ -81,6 +81,7 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
     speedups = tables.speedups(study, metric, baseline)
     effects = tables.effects(study, baseline)
     trust = tables.trust(study, metric)
+    cost = tables.cost(study)
     summary = tables.summary(study)
     final_results = {f"final_result_{study.stems[m]}": tables.final_result(study, m) for m in study.machines}
     return Report(
@@ -94,6 +95,7 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
             "effects": effects,
             "machines": tables.machines(study),
             "trust": trust,
+            **({} if cost.empty else {"cost": cost}),
             **final_results,
         },
         latex={

@@ -27,7 +27,7 @@ from analysis.study import (
     row_label,
     variant_key,
 )
-from analysis.tables import GEOMEAN, by_place, interval, number, places, share_of_models
+from analysis.tables import GEOMEAN, TOTAL, by_place, interval, number, places, share_of_models
 
 UNKNOWN = "–"
 
@@ -261,6 +261,32 @@ def state(study: Study, table: pd.DataFrame) -> Grid:
             ]
         )
     return _without_empty(Grid.of(head, rows))
+
+
+def cost(study: Study, table: pd.DataFrame) -> Grid:
+    """`tables.cost`: what the leased machines cost."""
+    head = ["Machine", "Host", "Site", "Type", "Lease", "From (UTC)", "Until (UTC)"]
+    head += ["#Node hours", "#Service units", "#Measured (h)", "#Measured (% of leased)"]
+    rows = []
+    for row in table.itertuples():
+        if row.host == TOTAL:
+            names = [TOTAL, row.campaign if len(study.dataset.campaigns) > 1 else ""]
+            facts = [""] * 5
+        else:
+            machine = Machine(row.campaign, row.host)
+            names = [study.labels[machine], study.host_name(machine)]
+            given_back = "" < row.released_utc < row.end_utc
+            until = _minute(row.released_utc if given_back else row.end_utc)
+            until += f", {'given back' if given_back else 'as agreed'}" if until else ""
+            facts = [text or UNKNOWN for text in (row.site, row.type, row.lease, _minute(row.start_utc), until)]
+        sums = [*map(number, (row.node_hours, row.service_units, row.measured_hours)), number(row.measured_percent, 2)]
+        rows.append([*names, *facts, *(text or UNKNOWN for text in sums)])
+    return _without_empty(Grid.of(head, rows), unknown="")
+
+
+def _minute(utc: str) -> str:
+    """'2026-11-25 16:00' from 2026-11-25T16:00:00Z."""
+    return utc[:16].replace("T", " ")
 
 
 def _range(low: str, high: str) -> str:

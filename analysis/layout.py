@@ -47,7 +47,8 @@ class HostLogs:
     """The logs of one host of one campaign.
 
     Attributes:
-        directories: where host.json and plan.tsv lie; several where it was found in several places, the first counts.
+        directories: where host.json, leases.json and plan.tsv lie; several where it was found in several places, the
+            first counts.
         places: the same in words, for messages.
         measured_here: whether the kit made them, so that each has a sidecar and the plan tells which are missing;
             otherwise they are any logs from anywhere.
@@ -213,7 +214,9 @@ def was_measured_here(directory: Path) -> bool:
     """Whether this is a host's directory of a campaign of ours, with everything that belongs to it."""
     if _is_file(directory / "plan.tsv"):
         return True
-    has_facts, in_campaign = _is_file(directory / "host.json"), _is_file(directory.parent / "campaign.json")
+    # A leased host has cost something, even if it never came as far as to say what it is.
+    has_facts = _is_file(directory / "host.json") or _is_file(directory / "leases.json")
+    in_campaign = _is_file(directory.parent / "campaign.json")
     if has_facts and in_campaign:
         return True
     runs = directory / "runs"

@@ -67,7 +67,7 @@ def _logs(found: Found) -> str:
         add(host.campaign, host.host, host.places, host.measured_here, host.partial, host.strays)
         for log in host.logs:
             add(log.name, layout.sha256(log.path), layout.sha256(log.sidecar))
-        add(*(layout.sha256(host.beside(name)) for name in ("host.json", "plan.tsv", "DONE")))
+        add(*(layout.sha256(host.beside(name)) for name in ("host.json", "leases.json", "plan.tsv", "DONE")))
         parents |= {directory.parent: host.campaign for directory in host.directories}
     for parent, campaign in parents.items():
         if record := layout.sha256(parent / "campaign.json"):

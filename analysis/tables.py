@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,6 +30,7 @@ from analysis.study import (
 )
 
 GEOMEAN = "geomean"  # stands for a model in the rows that average over models
+TOTAL = "total"  # stands for a host in the rows that sum over a campaign's hosts
 
 
 # --- numbers as people read them --------------------------------------------------------------------------------------
@@ -360,3 +363,48 @@ def _values(column: pd.Series) -> list[str]:
 def _sum(column: pd.Series) -> float | int | None:
     """The sum of what is known; None where nothing is."""
     return column.sum() if column.notna().any() else None
+
+
+def cost(study: Study) -> pd.DataFrame:
+    """tables/cost.csv: what each leased machine cost, and after a campaign's machines their total; empty = not known.
+
+    `node_hours` are all the hours of the leases, `measured_hours` the durations of all runs, `measured_percent` the
+    latter's share. Of several leases the times are the start of the first and the end of the last. A sum of which a
+    part is not known is not known. There is no sum over campaigns, since one lease may have served several.
+    """
+    measured_s = study.runs.groupby(["campaign", "host"])["duration_s"].sum(min_count=1).to_dict()
+    rows = []
+    for campaign, machines in groupby(study.machines, key=lambda machine: machine.campaign):
+        leased = [machine for machine in machines if study.dataset.leases.get(machine)]
+        mine = [_cost(study, machine, measured_s.get(machine, 0.0) / 3600) for machine in leased]
+        if mine:
+            sums = {name: sum(row[name] for row in mine) for name in _COST_SUMS}
+            rows += [*mine, dict.fromkeys(_COST_NAMES, "") | {"campaign": campaign, "host": TOTAL} | sums]
+    table = pd.DataFrame(rows, columns=[*_COST_NAMES, *_COST_SUMS])
+    some = table["node_hours"].where(table["node_hours"] > 0)
+    return table.assign(measured_percent=100 * table["measured_hours"] / some)
+
+
+_COST_NAMES = ("campaign", "host", "platform", "site", "type", "lease", "start_utc", "end_utc", "released_utc")
+_COST_SUMS = ("node_hours", "service_units", "measured_hours")
+
+
+def _cost(study: Study, machine: Machine, measured_hours: float) -> dict[str, Any]:
+    leases = study.dataset.leases[machine]
+
+    def names(values: Iterable[str]) -> str:
+        return ", ".join(dict.fromkeys(filter(None, values)))
+
+    return {
+        **machine._asdict(),
+        "platform": study.platforms[machine],
+        "site": names(lease.site for lease in leases),
+        "type": names(lease.type for lease in leases),
+        "lease": names(lease.name for lease in leases),
+        "start_utc": leases[0].start_utc,
+        "end_utc": leases[-1].end_utc,
+        "released_utc": leases[-1].released_utc,
+        "node_hours": sum(lease.node_hours for lease in leases),
+        "service_units": sum(lease.service_units for lease in leases),
+        "measured_hours": measured_hours,
+    }

@@ -67,6 +67,8 @@ def test_an_archive_counts_as_its_directory(tmp_path, ending, inside):
     assert set(dataset.runs["campaign"]) == {"demo"}
     assert dataset.hosts == plain.hosts
     assert dataset.campaigns == plain.campaigns
+    assert dataset.leases == plain.leases
+    assert len(dataset.leases) == 1
     assert dataset.unfinished == plain.unfinished
     assert f"colab{ending}/{inside.removeprefix('./')}/{LOG}" in set(dataset.runs["log"])
     assert str(tmp_path) not in "".join(dataset.problems + dataset.notes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import shutil
@@ -343,6 +344,81 @@ def test_damaged_files_beside_the_logs_lose_no_run(pi, file, content, problem):
     dataset = read([pi])
     assert len(dataset.runs) == 5
     assert problem is None or any(problem in text for text in dataset.problems)
+
+
+# --- Leases ------------------------------------------------------------------------------------------------------
+
+NODE = {
+    "site": "CHI@UC", "lease": "edgebench-3f9a1c", "lease_id": "6a", "kind": "node", "type": "compute_skylake",
+    "su_per_hour": 1.0, "start_utc": "2026-11-25T16:00:00Z", "end_utc": "2026-11-25T19:30:00Z", "released_utc": None,
+    "ours": True,
+}  # fmt: skip
+
+
+def test_leases_of_hosts(logs_dir):
+    (logs_dir / "demo" / "nuc" / "leases.json").write_text("[]")  # as good as no file
+    leases = read([logs_dir]).leases
+    assert list(leases) == [("demo", "pi")]
+    (lease,) = leases["demo", "pi"]
+    assert (lease.site, lease.name, lease.type) == ("CHI@Edge", "edgebench-3f9a1c", "raspberrypi5")
+    assert (lease.start_utc, lease.released_utc) == ("2026-11-20T12:30:00Z", "2026-11-20T14:00:00Z")
+    assert (lease.node_hours, lease.service_units) == (1.5, 1.5)
+
+
+def test_a_leased_host_that_never_said_what_it_is_belongs_to_its_campaign(logs_dir):
+    host = logs_dir / "demo" / "unreachable"
+    host.mkdir()
+    (host / "leases.json").write_text(json.dumps([NODE]))
+    dataset = read([logs_dir])
+    assert dataset.leases["demo", "unreachable"][0].node_hours == 3.5
+    assert dataset.unfinished["demo", "unreachable"] == "no run has come home"
+
+
+def test_a_single_log_is_not_what_the_lease_was_for():
+    assert read([CAMPAIGNS / "logs" / "demo" / "pi" / "runs" / LOG]).leases == {}
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("[{", "cannot be read (Expecting property name"),
+        ("[" * 100_000, "cannot be read"),
+        (b"\xff\xfe", "cannot be read"),
+        ("{}", "not a JSON list"),
+        ("null", "not a JSON list"),
+        ([NODE, 3], "entry 2: not a JSON object"),
+        ([NODE | {"start_utc": None}], "entry 1: start_utc is None, expected a time like 2026-11-25T16:00:00Z"),
+        ([NODE | {"end_utc": "tomorrow"}], "entry 1: end_utc is 'tomorrow', expected a time like"),
+        ([NODE | {"released_utc": 1764086400}], "entry 1: released_utc is 1764086400, expected a time like"),
+        ([NODE | {"released_utc": ["x" * 999] * 999}], "entry 1: released_utc is ["),
+        ([NODE | {"end_utc": "2026-11-25T15:00:00Z"}], "entry 1: end_utc 2026-11-25T15:00:00Z is before start_utc"),
+        ([NODE | {"su_per_hour": "1"}], "entry 1: su_per_hour is '1', expected a number or null"),
+        ([NODE | {"su_per_hour": True}], "entry 1: su_per_hour is True"),
+        ([NODE | {"su_per_hour": -1}], "entry 1: su_per_hour is -1"),
+        ([NODE | {"su_per_hour": math.nan}], "entry 1: su_per_hour is nan"),
+        ([NODE | {"su_per_hour": 10**400}], "entry 1: su_per_hour is 1000"),
+    ],
+)  # fmt: skip
+def test_damaged_leases_are_problems_and_their_cost_is_unknown(pi, content, problem):
+    text = json.dumps(content) if isinstance(content, list) else content
+    (pi / "leases.json").write_bytes(text if isinstance(text, bytes) else text.encode())
+    dataset = read([pi])
+    assert len(dataset.runs) == 5
+    (found,) = (text for text in dataset.problems if "leases" in text)
+    assert found.startswith(f"demo/pi/leases.json: {problem}")
+    assert len(found) < 400
+    last = dataset.leases["demo", "pi"][-1]
+    assert math.isnan(last.node_hours)
+    assert math.isnan(last.service_units)
+
+
+def test_what_a_lease_does_not_say_is_no_damage(pi):
+    (pi / "leases.json").write_text(json.dumps([NODE | {"site": 3, "type": [], "su_per_hour": None}]))
+    dataset = read([pi])
+    assert not any("leases" in problem for problem in dataset.problems)
+    (lease,) = dataset.leases["demo", "pi"]
+    assert (lease.site, lease.name, lease.type, lease.node_hours) == ("", "edgebench-3f9a1c", "", 3.5)
+    assert math.isnan(lease.service_units)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +21,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from analysis import campaign, document, findings, output, plots, report
 from analysis.errors import AnalysisError
+from analysis.leases import parse
 from benchmarks.synthetic import write_campaign
 from tests.unit.datasets import STUDY_MS, dataset, run, study_rows
 
@@ -37,7 +39,10 @@ def entry(model: str, variant: str) -> dict:
 
 @pytest.fixture(scope="module")
 def demo():
-    """Two hosts, three models, four repetitions: one configuration failed, one repetition invalid, one host missing."""
+    """Two hosts, three models, four repetitions: one configuration failed, one repetition invalid, one host missing.
+
+    One host was leased.
+    """
     models = ("MobileNet", "ResNet50", "VGG19")
     rows = study_rows({"pi": 8.0, "xeon": 1.0}, 4, models=models, weights="random")
     for row in rows:
@@ -64,7 +69,13 @@ def demo():
     }  # fmt: skip
     hosts = {("demo", "pi"): pi, ("demo", "xeon"): {"virtualization": "kvm", "governor": "powersave"}}
     unfinished = {("demo", "ghost"): "nothing has come home"}
-    return dataset(rows, campaigns={"demo": facts}, hosts=hosts, unfinished=unfinished)
+    lease = {
+        "site": "CHI@Edge", "lease": "edgebench-3f9a1c", "lease_id": "6a1f0c52", "kind": "device",
+        "type": "raspberrypi5", "su_per_hour": 1.0, "start_utc": "2026-11-20T13:00:00Z",
+        "end_utc": "2026-11-20T15:00:00Z", "released_utc": "2026-11-20T14:12:00Z", "ours": True,
+    }  # fmt: skip
+    found = dataset(rows, campaigns={"demo": facts}, hosts=hosts, unfinished=unfinished)
+    return replace(found, leases={("demo", "pi"): [parse(lease)]})
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +94,7 @@ def files(directory: Path) -> list[str]:
 
 def test_golden(out, golden):
     golden("report/report.md", (out / "report.md").read_text(encoding="utf-8"))
-    for name in ("speedup.csv", "speedup.tex", "trust.csv", "final_result_pi.csv", "machines.tex"):
+    for name in ("speedup.csv", "speedup.tex", "trust.csv", "cost.csv", "final_result_pi.csv", "machines.tex"):
         golden(f"report/{name}", (out / "tables" / name).read_text(encoding="utf-8"))
 
 
@@ -95,6 +106,13 @@ def test_everything_of_the_design_is_there(out):
     charts = ["speedup", "pi_speedup", "pi_repetitions", "pi_avg_inference_ms", "xeon_memory_overall_mb"]
     charts = [f"plots/{name}.{ending}" for name in charts for ending in ("png", "svg")]
     assert {"report.html", "report.md", "data/runs.parquet", *tables, *charts} <= set(found)
+
+
+def test_nothing_is_said_of_leases_where_there_are_none(demo, tmp_path):
+    document.publish(document.build(replace(demo, leases={})), tmp_path / "out")
+    assert not (tmp_path / "out" / "tables" / "cost.csv").exists()
+    for name in ("report.html", "report.md"):
+        assert "leas" not in (tmp_path / "out" / name).read_text(encoding="utf-8").replace("As few as", "").lower()
 
 
 def test_tables_read_back(out, demo):
@@ -212,6 +230,9 @@ def test_text_from_logs_is_never_markup(tmp_path):
             for v, ms in (("float32", 9.0), (evil, 3.0)) for i in (1, 2)]  # fmt: skip
     rows.append(run(host=evil, status="failed", reason=evil, warnings=evil, log=evil))
     data = dataset(rows, problems=[evil], campaigns={"demo": {"settings": {evil: evil}, "models": [{"model": evil}]}})
+    moment = "2026-11-20T13:00:00Z"
+    lease = {"site": evil, "lease": evil, "type": evil, "start_utc": moment, "end_utc": moment}
+    data = replace(data, leases={("demo", evil): [parse(lease)]})
     document.publish(document.build(data), tmp_path / "out")
     page = Page((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
     assert "script" not in page.tags
@@ -488,6 +509,7 @@ def test_the_same_logs_make_no_new_report(small, capsys):
         lambda root: next((root / "logs").rglob("*.meta")).unlink(),
         lambda root: next((root / "logs").rglob("host.json")).write_text("{}"),
         lambda root: next((root / "logs").rglob("campaign.json")).write_text("{}"),
+        lambda root: next((root / "logs").rglob("host.json")).with_name("leases.json").write_text("[]"),
         lambda root: next((root / "logs").rglob("runs")).parent.rename(root / "logs" / "bench" / "other"),
         lambda root: shutil.make_archive(root / "logs" / "sent", "gztar", LOGS),
         lambda root: (root / "out" / "report.md").unlink(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 
 from analysis import grids, tables
 from analysis.grids import Grid
+from analysis.leases import Lease, parse
 from analysis.study import SETTING, Study
 from tests.unit.datasets import dataset, run, study_rows
 
@@ -318,3 +320,103 @@ def test_a_size_that_is_the_models_own_divides_neither_means_nor_charts():
 
     swept = Study(dataset([*own, *runs(PAIR, model="MobileNet", input_size=448)]))
     assert {setting.input_size for _, setting in swept.groups} == {224, 299, 448}
+
+
+# --- what leased machines cost ----------------------------------------------------------------------------------------
+
+
+def lease(start: str, end: str, released: str | None = None, **facts) -> Lease:
+    """A lease of one day, by its hours."""
+    start, end, released = (hour and f"2026-11-25T{hour}:00Z" for hour in (start, end, released))
+    entry = {"site": "CHI@UC", "lease": "edgebench-1", "type": "compute_skylake", "su_per_hour": 1.0, "ours": True}
+    return parse(entry | {"start_utc": start, "end_utc": end, "released_utc": released} | facts)
+
+
+def leased(rows, **leases: list[Lease]) -> Study:
+    """A study whose hosts had these leases, in every campaign."""
+    data = dataset(rows, campaigns={row["campaign"]: {} for row in rows})
+    return Study(replace(data, leases={(c, h): leases[h] for c, h in data.hosts if h in leases}))
+
+
+@pytest.mark.parametrize(
+    ("leases", "node_hours", "service_units"),
+    [
+        pytest.param([lease("16:00", "19:30")], 3.5, 3.5, id="to its agreed end"),
+        pytest.param([lease("16:00", "19:30", "18:00", su_per_hour=3)], 2, 6, id="given back earlier"),
+        pytest.param([lease("16:00", "19:30", "20:00")], 3.5, 3.5, id="given back when it was over"),
+        pytest.param([lease("16:00", "19:30", "15:00")], 0, 0, id="given back before it began"),
+        pytest.param([lease("10:00", "11:00"), lease("12:00", "14:00", su_per_hour=0)], 3, 1, id="one after the other"),
+        pytest.param([lease("16:00", "18:00", su_per_hour=None)], 2, math.nan, id="price not known"),
+        pytest.param([lease("10:00", "11:00"), Lease()], math.nan, math.nan, id="one cannot be read"),
+    ],
+)
+def test_a_lease_costs_its_time_and_not_the_measurings(leases, node_hours, service_units):
+    row = tables.cost(leased([run(duration_s=900.0), run(status="failed", duration_s=900.0)], pi=leases)).iloc[0]
+    assert row["measured_hours"] == 0.5
+    np.testing.assert_equal([row["node_hours"], row["service_units"]], [node_hours, service_units])
+    np.testing.assert_equal(row["measured_percent"], 50 / node_hours if node_hours else math.nan)
+
+
+def test_cost_has_a_row_per_leased_host_and_a_total_per_campaign():
+    rows = [run(campaign=c, host=h, duration_s=360.0) for c in ("a", "b") for h in ("node", "home", "pi")]
+    served = [lease("16:00", "18:00", "17:00", lease="first", site="CHI@TACC"), lease("18:00", "21:00", lease="second")]
+    table = tables.cost(leased(rows, node=served, pi=[lease("16:00", "17:00", su_per_hour=None)]))
+    assert list(table) == [
+        "campaign", "host", "platform", "site", "type", "lease", "start_utc", "end_utc", "released_utc", "node_hours",
+        "service_units", "measured_hours", "measured_percent",
+    ]  # fmt: skip
+    assert list(zip(table["campaign"], table["host"], strict=True)) == [
+        (campaign, host) for campaign in ("a", "b") for host in ("node", "pi", "total")
+    ]
+    assert table.iloc[0].tolist() == [
+        "a", "node", "node", "CHI@TACC, CHI@UC", "compute_skylake", "first, second", "2026-11-25T16:00:00Z",
+        "2026-11-25T21:00:00Z", "", 4, 4, pytest.approx(0.1), pytest.approx(2.5),
+    ]  # fmt: skip
+    total = table.iloc[5]
+    assert total[["node_hours", "measured_hours", "measured_percent"]].tolist() == pytest.approx([5, 0.2, 4])
+    assert math.isnan(total["service_units"])  # of a part they are not known
+
+
+def test_cost_as_people_read_it():
+    study = leased([run(campaign=c, duration_s=360.0) for c in ("a", "b")], pi=[lease("16:00", "18:00")])
+    grid = grids.cost(study, tables.cost(study))
+    assert grid.head == [
+        "Machine", "Host", "Site", "Type", "Lease", "From (UTC)", "Until (UTC)", "Node hours", "Service units",
+        "Measured (h)", "Measured (% of leased)",
+    ]  # fmt: skip
+    assert grid.rows[2:] == [
+        ["pi (b/pi)", "b/pi", "CHI@UC", "compute_skylake", "edgebench-1", "2026-11-25 16:00",
+         "2026-11-25 18:00, as agreed", "2.00", "2.00", "0.100", "5.0"],
+        ["total", "b", "", "", "", "", "", "2.00", "2.00", "0.100", "5.0"],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("served", "until"),
+    [
+        (lease("16:00", "18:00", "17:05"), "2026-11-25 17:05, given back"),
+        (lease("16:00", "18:00", "18:05"), "2026-11-25 18:00, as agreed"),
+        (Lease(), "–"),
+    ],
+)
+def test_until_when_a_lease_counted(served, until):
+    study = leased([run(host=h) for h in "ab"], a=[served], b=[lease("16:00", "18:00")])
+    assert grids.cost(study, tables.cost(study)).rows[0][6] == until
+
+
+def test_what_is_not_known_of_a_cost_is_not_nothing():
+    study = leased([run(host="a"), run(host="b", duration_s=9.0)], a=[lease("16:00", "18:00")], b=[Lease()])
+    table = tables.cost(study).set_index("host")
+    assert math.isnan(table.loc["a", "measured_hours"])  # runs without sidecars
+    assert table.loc["total", ["node_hours", "service_units", "measured_hours", "measured_percent"]].isna().all()
+    assert grids.cost(study, table.reset_index()).rows[1][:3] == ["b", "b", "–"]
+
+
+def test_a_machine_that_measured_nothing_cost_something_all_the_same():
+    data = dataset([run()], hosts={("demo", "late"): {}})
+    row = tables.cost(Study(replace(data, leases={("demo", "late"): [lease("16:00", "18:00")]}))).iloc[0]
+    assert row[["host", "node_hours", "measured_hours", "measured_percent"]].tolist() == ["late", 2, 0, 0]
+
+
+def test_machines_that_were_not_leased_have_no_cost():
+    assert tables.cost(leased(runs(PAIR))).empty
