@@ -17,6 +17,9 @@
 #
 # A run that the machine disturbed is kept, with `invalid=<reason>` in its sidecar. When the plan is through, such runs, and
 # failed ones of configurations that worked at least once, are repeated as <run>.retry1, <run>.retry2, ...
+#
+# A machine may have to be given back. The file `until`, which may come, change and go at any time, then holds the moment after
+# which no run may be going, in seconds since 1970 by this machine's clock, and behind it in words when the machine goes back.
 set -u
 umask 077
 LC_ALL=C
@@ -193,7 +196,7 @@ end_helper() { # $1 pid ('' = none), $2 name. KILL: a shell that was forked this
 
 lock_is_ours='' runner_pid='' watchdog_pid='' keeper_pid='' newest_before=''
 run='-' state=running message='' # before there is anything to tell
-begun_s='' measured=0 finished=0 failed=0 invalid=0 repeated=0 due=0 total=0
+begun_s='' longest_s=0 measured=0 finished=0 failed=0 invalid=0 repeated=0 due=0 total=0
 
 read_lock() { # lock_pid, lock_started, lock_boot, lock_campaign; fails when there is no lock
   lock_pid='' lock_started='' lock_boot='' lock_campaign=''
@@ -436,6 +439,16 @@ set_unfit() { # hot, busy: why this moment is a bad one to measure; '' = fit
   [ "$others" -le $((cpus - wanted)) ] || busy="$others other processes wanted the $cpus CPUs, $wanted needed"
 }
 
+pause_if_late() { # ends the script when the machine goes back before a run like the longest so far would end
+  { read -r last_end_s goes_back <"$run_dir/until"; } 2>/dev/null || return 0
+  case $last_end_s in '' | *[!0-9]*) return 0 ;; esac
+  [ $(($(date +%s) + longest_s)) -gt "$last_end_s" ] || return 0
+  run='-' state=paused message="the machine goes back at $goes_back and the next run would not end in time"
+  write_progress
+  say "paused after $finished of $total runs: $message"
+  exit 0
+}
+
 wait_until_fit() { # with an end: a machine that does not become fit is measured, and it is said
   waited_s=0 cooldown_left_s=$max_cooldown_s
   set_unfit
@@ -444,6 +457,7 @@ wait_until_fit() { # with an end: a machine that does not become fit is measured
     set_unfit
   fi
   while :; do
+    pause_if_late
     if [ -n "$hot" ] && [ "$cooldown_left_s" -gt 0 ]; then
       cooldown_left_s=$((cooldown_left_s - 1))
     elif [ -n "$busy" ] && [ "$max_wait_s" -gt 0 ]; then
@@ -640,6 +654,7 @@ measure() {
   put start_utc "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
   set_now
   put start_uptime_s "$now_s"
+  start_s=$now_s
 
   start_runner
   watchdog >/dev/null 2>&1 &
@@ -650,6 +665,7 @@ measure() {
   exit_code=$?
   set_now
   put end_uptime_s "$now_s"
+  note_length "$start_s" "$now_s"
   end_helper "$watchdog_pid" watchdog
   watchdog_pid=
   ! kill -KILL "-$runner_pid" 2>/dev/null || say "run $run left processes behind, which were ended"
@@ -672,6 +688,11 @@ measure() {
   [ "$exit_code" -ne 0 ] || [ -n "$failure" ] || set_reasons
   put_known invalid "$reasons"
   publish
+}
+
+note_length() { # of a run, from its start $1 and end $2. longest_s: of the longest so far, rounded up
+  length_s=$((${2%%.*} - ${1%%.*} + 1))
+  [ "$length_s" -le "$longest_s" ] || longest_s=$length_s
 }
 
 because() { reasons="$reasons${reasons:+; }$1"; }
@@ -758,6 +779,11 @@ read_sidecars() {
   failed_runs=$(grep -L '^exit_code=0$' "$run_dir/runs/"*.meta 2>/dev/null; grep -l '^failure=' "$run_dir/runs/"*.meta 2>/dev/null)
   invalid_runs=$(grep -l '^invalid=' "$run_dir/runs/"*.meta 2>/dev/null)
   worked=' '
+  while IFS='=' read -r key value; do
+    case $key in start_uptime_s) start_s=$value ;; end_uptime_s) note_length "$start_s" "$value" ;; esac
+  done <<END
+$(grep -h -e '^start_uptime_s=' -e '^end_uptime_s=' "$run_dir/runs/"*.meta 2>/dev/null)
+END
 }
 
 set_verdict() { # verdict on run $1: none (not measured), failed, invalid, fine

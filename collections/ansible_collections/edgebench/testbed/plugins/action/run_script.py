@@ -10,7 +10,8 @@ description:
   - The script runs on the host, detached. This action only looks, every I(poll_s) seconds, with a plain shell
     command. So it needs no Python on the host, and a play that is killed or cut off leaves the measuring alone; the
     next play watches it again.
-  - A script that was killed, or whose host was rebooted, is started again and goes on where it was.
+  - A script that was killed, or whose host was rebooted, is started again and goes on where it was. One that paused
+    because the machine goes back soon (see M(edgebench.testbed.place_campaign)) is not, and the task fails.
   - What was measured comes home every I(fetch_every_s) seconds, so that a host that dies takes little with it.
   - Changed when runs were measured while it watched.
 options:
@@ -81,6 +82,7 @@ from ansible_collections.edgebench.testbed.plugins.plugin_utils.host_shell impor
 from ansible_collections.edgebench.testbed.plugins.plugin_utils.logs import collect
 
 START_GRACE_S = 15  # from `start` until the script has taken its lock, on a slow and busy host
+ENDED = ("failed", "paused", "stopped")  # states of this start: `start` leaves no earlier progress
 RESTARTS = 3  # in a row, without a run measured in between
 
 _WORD = 'exec sh ./run_benchmark.sh "$1"'
@@ -121,9 +123,9 @@ class ActionModule(HostAction):
         shown_at, fetched_at, shown = -math.inf, watched_from, ""
         begun, restarts_left, measured = False, RESTARTS, before.get("finished")
         while (status := self._status()).get("is_done") != "yes":
-            begun = begun or status["alive"] == "yes"
-            if status.get("finished") != measured:
-                restarts_left, measured = RESTARTS, status.get("finished")
+            begun = begun or status["alive"] == "yes" or status.get("state") in ENDED
+            if status.get("finished", measured) != measured:
+                restarts_left, measured = RESTARTS, status["finished"]
             if status["alive"] != "yes" and (begun or time.monotonic() > deadline):
                 # It may have ended between two looks of one status.
                 if (status := self._status()).get("is_done") == "yes":
@@ -156,6 +158,11 @@ class ActionModule(HostAction):
         if status.get("state") == "stopped":
             raise HostError(
                 f"measuring was stopped after {status['finished']} of {status['total']} runs; play again to go on"
+            )
+        if status.get("state") == "paused":
+            raise HostError(
+                f"{status['message']}: {status['finished']} of {status['total']} runs are measured and come home; "
+                "play again with a later lease (benchmark_run_until) to go on from there"
             )
         if status.get("state") == "failed":
             raise HostError(status.get("message") or "the script ended early")
@@ -210,6 +217,8 @@ def progress_line(status: dict[str, str]) -> str:
     words += [f"{status[key]} {key}" for key in ("failed", "invalid", "repeated") if status.get(key, "0") != "0"]
     if status.get("is_done") == "yes":
         return ", ".join([*words, "done"])
+    if status.get("state") == "paused":
+        return ", ".join([*words, f"paused: {status.get('message')}"])
     if status["alive"] != "yes":
         return ", ".join([*words, f"not measuring now ({status.get('state', 'unknown')})"])
     if status.get("left_s", "-").isdigit():

@@ -1,0 +1,131 @@
+# Copyright the edgebench developers. Apache-2.0.
+"""How long a host's runs will take: rough, to choose the length of a lease by, and for nothing else.
+
+Once runs of the host are home, their mean counts. Before that it is benchmark_model's rule (``runners/litert.py``),
+with an inference that takes the model's multiply-adds / the machine's speed. Quantized variants count like float32, so
+that a lease is rather too long than too short.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+GMACS = {
+    "MobileNet": 0.57,
+    "InceptionV3": 5.71,
+    "ResNet50": 3.86,
+    "ResNet101": 7.57,
+    "ResNet152": 11.3,
+    "VGG16": 15.5,
+    "VGG19": 19.6,
+}
+"""1e9 multiply-adds of one inference at the network's own input size: the convolutions and dense layers of
+keras.applications, counted; the original papers say the same but for rounding."""
+
+MACS_PER_WEIGHT = 240
+"""Of a network that is not known: as InceptionV3's, the most of those above."""
+
+UNKNOWN_GMACS = 20.0
+"""Of one whose file is not known either: as VGG19's, the most of those above."""
+
+LOAD_S = 1.0
+"""From a run's start to its first inference, and what the script does between two runs."""
+
+_WEIGHT_BYTES = {"float32": 4, "float16": 2}  # others have one byte, or as many as they like
+
+# benchmark_model's own defaults.
+_DEFAULTS = {"num_runs": 50.0, "min_secs": 1.0, "max_secs": 150.0, "warmup_runs": 1.0, "warmup_min_secs": 0.5}
+
+
+class EstimateError(Exception):
+    """Nothing can be estimated from that; the message is one line for the user."""
+
+
+def estimate(
+    settings: dict[str, Any], home: Path, speed_gmac_s: float, models: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """Estimate how long a host will measure from now on. Repeats are not foreseen.
+
+    Args:
+        settings: of the campaign: models, variants, runners, threads, delegates, max_repetitions, flags.
+        home: the host's directory of the campaign on the controller; it need not be there.
+        speed_gmac_s: multiply-adds that the machine does in a second of float32 inference, in 1e9.
+        models: the entries of the model manifest, as many as are known.
+
+    Returns:
+        ``total`` runs of the host's plan; ``left`` of them that are not home; ``run_s``, mean seconds of a run;
+        ``left_s``, seconds that those left will take; ``basis`` of that: ``measured`` or ``estimated``.
+
+    Raises:
+        EstimateError: the speed is not above 0, or a flag that says how long a run lasts is no number.
+    """
+    axes = ("models", "variants", "runners", "threads", "delegates")
+    total = math.prod(len(settings[axis]) for axis in axes) * int(settings["max_repetitions"])
+    sidecars = [_sidecar(path) for path in sorted(home.glob("runs/*.meta"))]
+    left = max(0, total - sum("retry" not in sidecar for sidecar in sidecars))
+    if measured := [seconds for sidecar in sidecars if (seconds := _measured_s(sidecar)) is not None]:
+        runs_s, basis = measured, "measured"
+    else:
+        if speed_gmac_s <= 0:
+            raise EstimateError(f"speed_gmac_s is {speed_gmac_s:g}; expected a number of 1e9 multiply-adds/s above 0")
+        limits = _limits(settings["flags"])
+        runs_s = [_run_s(gmacs(model, models) / speed_gmac_s, limits) for model in settings["models"]]
+        basis = "estimated"
+    run_s = sum(runs_s) / len(runs_s) if runs_s else 0.0
+    return {
+        "total": total,
+        "left": left,
+        "run_s": round(run_s, 1),
+        "left_s": math.ceil(left * run_s),
+        "basis": basis,
+    }
+
+
+def gmacs(model: str, models: Sequence[dict[str, Any]]) -> float:
+    """1e9 multiply-adds of one inference; of a network that is not in `GMACS` roughly, by the weights in its files."""
+    if model in GMACS:
+        return GMACS[model]
+    weights = [
+        entry["size_bytes"] / _WEIGHT_BYTES.get(entry["variant"], 1)
+        for entry in models
+        if entry["model"] == model and entry.get("size_bytes")
+    ]
+    return MACS_PER_WEIGHT * max(weights) / 1e9 if weights else UNKNOWN_GMACS
+
+
+def _run_s(inference_s: float, limits: dict[str, float]) -> float:
+    """Seconds of one run: load, warm-up, timed part."""
+    phases = ((limits["warmup_runs"], limits["warmup_min_secs"]), (limits["num_runs"], limits["min_secs"]))
+    return LOAD_S + sum(
+        # An inference that has begun is finished, however long it takes.
+        max(inference_s, min(max(min_s, runs * inference_s), limits["max_secs"]))
+        for runs, min_s in phases
+    )
+
+
+def _limits(flags: str) -> dict[str, float]:
+    limits = dict(_DEFAULTS)
+    for flag in flags.split():
+        name, _, value = flag.removeprefix("--").partition("=")
+        if name in limits:
+            try:
+                limits[name] = float(value)
+            except ValueError:
+                raise EstimateError(f"'{flag}' in campaign_flags: expected a number behind the =") from None
+    return limits
+
+
+def _sidecar(path: Path) -> dict[str, str]:
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def _measured_s(sidecar: dict[str, str]) -> float | None:
+    """Seconds that a run took, with its waiting; None where the sidecar does not tell."""
+    try:
+        return float(sidecar["end_uptime_s"]) - float(sidecar["start_uptime_s"]) + float(sidecar.get("waited_s", 0))
+    except (KeyError, ValueError):
+        return None

@@ -1,0 +1,108 @@
+"""Roughly how long a host will measure."""
+
+from __future__ import annotations
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.edgebench.testbed.plugins.filter.campaign_estimate import campaign_estimate
+from ansible_collections.edgebench.testbed.plugins.module_utils import estimate, plan
+
+SETTINGS = {
+    "models": ["MobileNet", "VGG19"],
+    "variants": ["float32", "dynamic_range"],
+    "runners": ["litert"],
+    "threads": [1, 4],
+    "delegates": ["default"],
+    "max_repetitions": 5,
+    "flags": "",
+}
+
+
+def estimated(home, speed_gmac_s=10.0, manifest=(), **changes):
+    return campaign_estimate(SETTINGS | changes, str(home), speed_gmac_s, manifest)
+
+
+def put_run(home, number, *, retry=None, **values):
+    name = f"{number:04d}_x{f'.retry{retry}' if retry else ''}"
+    values = {"start_uptime_s": "1000.25", "end_uptime_s": "1010.25", **({"retry": retry} if retry else {}), **values}
+    (home / "runs").mkdir(parents=True, exist_ok=True)
+    (home / f"runs/{name}.meta").write_text(
+        "".join(f"{key}={value}\n" for key, value in values.items()) + "complete=1\n"
+    )
+
+
+def test_before_anything_is_home_all_runs_are_left(tmp_path):
+    found = estimated(tmp_path / "nothing")
+    entries = [
+        {"model": model, "variant": variant, "file": f"{model}.{variant}.tflite", "sha256": ""}
+        for model in SETTINGS["models"]
+        for variant in SETTINGS["variants"]
+    ]
+    assert found["total"] == len(plan.build("box", SETTINGS, entries, seed=1, timeout_s=600)) == 40
+    assert found["left"] == 40
+    assert found["basis"] == "estimated"
+
+
+@pytest.mark.parametrize(
+    ("model", "speed_gmac_s", "flags", "run_s"),
+    [
+        pytest.param("MobileNet", 57, "", 1 + 0.5 + 1, id="a fast machine is held by the minima"),
+        pytest.param("VGG19", 19.6, "", 1 + 1 + 50, id="a slower one by the number of runs"),
+        pytest.param("VGG19", 1.96, "", 1 + 10 + 150, id="and a very slow one by the maximum"),
+        pytest.param("VGG19", 0.098, "", 1 + 200 + 200, id="an inference that has begun is finished"),
+        pytest.param("VGG19", 19.6, "--num_runs=10 --warmup_runs=3 --use_xnnpack=true", 1 + 3 + 10, id="numbers"),
+        pytest.param("VGG19", 19.6, "--min_secs=60 --warmup_min_secs=2", 1 + 2 + 60, id="minima"),
+        pytest.param("VGG19", 19.6, "--max_secs=20", 1 + 1 + 20, id="maximum"),
+    ],
+)
+def test_a_run_takes_what_the_tools_rule_says(tmp_path, model, speed_gmac_s, flags, run_s):
+    found = estimated(tmp_path, speed_gmac_s, models=[model], flags=flags)
+    assert found["run_s"] == pytest.approx(run_s, abs=0.05)
+    assert found["left_s"] == pytest.approx(20 * run_s, abs=1)
+
+
+def test_models_are_averaged(tmp_path):
+    alone = [estimated(tmp_path, models=[model])["run_s"] for model in SETTINGS["models"]]
+    assert estimated(tmp_path)["run_s"] == pytest.approx(sum(alone) / 2, abs=0.1)
+
+
+def test_runs_that_are_home_tell_how_long_the_rest_takes(tmp_path):
+    put_run(tmp_path, 1)
+    put_run(tmp_path, 2, waited_s=2)
+    put_run(tmp_path, 1, retry=1, end_uptime_s="1012.25", waited_s=6)
+    found = estimated(tmp_path)
+    assert found == {"total": 40, "left": 38, "run_s": 13.3, "left_s": 507, "basis": "measured"}
+
+
+def test_nothing_is_left_when_all_is_home(tmp_path):
+    for number in range(1, 41):
+        put_run(tmp_path, number)
+    assert estimated(tmp_path) == {"total": 40, "left": 0, "run_s": 10.0, "left_s": 0, "basis": "measured"}
+
+
+def test_sidecars_that_do_not_tell_are_counted_all_the_same(tmp_path):
+    put_run(tmp_path, 1, end_uptime_s="")
+    found = estimated(tmp_path)
+    assert (found["left"], found["basis"]) == (39, "estimated")
+
+
+def test_networks_that_are_not_known_go_by_their_weights():
+    manifest = [
+        {"model": "mine", "variant": "dynamic_range", "size_bytes": 10_000_000},
+        {"model": "mine", "variant": "float32", "size_bytes": 40_000_000},
+        {"model": "image", "variant": "int8", "size_bytes": 4_000},
+        {"model": "VGG19", "variant": "float32", "size_bytes": 1},
+    ]
+    assert estimate.gmacs("mine", manifest) == pytest.approx(2.4)
+    assert estimate.gmacs("image", manifest) < 0.01
+    assert estimate.gmacs("VGG19", manifest) == 19.6
+    assert estimate.gmacs("unheard_of", manifest) >= max(estimate.GMACS.values())
+
+
+@pytest.mark.parametrize(
+    ("speed_gmac_s", "flags", "message"),
+    [(0, "", "speed_gmac_s is 0; expected"), (1, "--num_runs=many", "'--num_runs=many' in campaign_flags: expected")],
+)
+def test_what_gives_no_estimate(tmp_path, speed_gmac_s, flags, message):
+    with pytest.raises(AnsibleFilterError, match=message):
+        estimated(tmp_path, speed_gmac_s, flags=flags)
