@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from ansible.plugins.loader import init_plugin_loader
 
 from tests.labs.armlab import ArmLab
+from tests.labs.chilab import ChiLab
+from tests.labs.early import Early
 from tests.labs.skipping import started
 from tests.labs.sshlab import SshLab
 
@@ -54,3 +58,57 @@ def arm_lab(arm_machine):
     """An aarch64 machine that calls itself a Raspberry Pi 5, as it was at first."""
     arm_machine.reset()
     return arm_machine
+
+
+# OpenStack takes most of a minute to start. So it starts with the session, and the tests that want it come last.
+
+
+class ChiTestbed(NamedTuple):
+    """A lab of OpenStack services, and SSH hosts at its floating IPs."""
+
+    lab: ChiLab
+    hosts: SshLab
+
+
+CHI_TESTBED = pytest.StashKey[Early[ChiTestbed]]()
+
+
+def start_chi_testbed(stack: ExitStack) -> ChiTestbed:
+    hosts = stack.enter_context(started(SshLab(2)))
+    lab = stack.enter_context(started(ChiLab([hosts.address(i) for i in range(hosts.count)])))
+    return ChiTestbed(lab, hosts)
+
+
+def wants_chi_testbed(item: pytest.Item) -> bool:
+    return "chi_testbed" in getattr(item, "fixturenames", ())
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=wants_chi_testbed)
+
+
+def pytest_collection_finish(session):
+    config = session.config
+    if any(map(wants_chi_testbed, session.items)) and not config.option.collectonly:
+        config.stash[CHI_TESTBED] = early = Early(start_chi_testbed)
+        config.add_cleanup(early.close)
+
+
+@pytest.fixture(scope="session")
+def chi_testbed(request):
+    """The testbed of this session; tests use chi_lab and chi_hosts, which are the same as new."""
+    return request.config.stash[CHI_TESTBED].get()
+
+
+@pytest.fixture
+def chi_lab(chi_testbed):
+    """A testbed like Chameleon as it was at first; its floating IPs are the addresses of chi_hosts."""
+    yield chi_testbed.lab
+    chi_testbed.lab.reset()
+
+
+@pytest.fixture
+def chi_hosts(chi_testbed):
+    """Two new SSH hosts, at the floating IPs of chi_lab."""
+    yield chi_testbed.hosts
+    chi_testbed.hosts.reset()

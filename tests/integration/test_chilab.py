@@ -6,25 +6,31 @@ import contextlib
 import datetime
 import io
 import os
+import shlex
 import subprocess
 import sys
+import tarfile
+import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests import playing
-from tests.labs.chilab import EDGE, UC, ChiLab
+from tests.labs import common
+from tests.labs.chilab import EDGE, NODES, UC, ChiLab, host_keys_on_console
 from tests.labs.chilab.cloud import send
+from tests.labs.chilab.services import ANSWER_LIMIT_S, BODY_LIMIT
 from tests.labs.common import LabError, wait_for
-from tests.labs.skipping import started
+from tests.labs.early import Early
 
 # Minutes, 700 MB and 2 GB of memory, for what no part of the kit uses yet.
-pytestmark = pytest.mark.skipif(
-    "EDGEBENCH_TEST_CHILAB" not in os.environ, reason="set EDGEBENCH_TEST_CHILAB=1 to test the Chameleon lab itself"
-)
+if "EDGEBENCH_TEST_CHILAB" not in os.environ:
+    pytest.skip("set EDGEBENCH_TEST_CHILAB=1 to test the Chameleon lab itself", allow_module_level=True)
 
 DEADLINE_S = 90
+PAUSE_S = 0.2  # between questions, whose answers cost what the services want for what is waited for
 HOUR = datetime.timedelta(hours=1)
 NODE = ("add_node_reservation", {"amount": 1, "node_type": "compute_skylake"})
 PI = ("add_device_reservation", {"amount": 1, "machine_type": "raspberrypi4-64"})
@@ -32,6 +38,11 @@ NO_ROOM = "(?i)not enough"
 
 # Another process, which has only the environment.
 LOG_IN = "import chi; print(sorted(one['status'] for one in chi.blazar().lease.list()), chi.get('region_name'))"
+LOG_IN_TO_CLOUDS = """
+import openstack
+for cloud in map(openstack.connect, ("uc", "edge")):
+    print(cloud.current_user_id != "", cloud.config.region_name)
+"""
 # A lab whose process says who it is, and then is killed.
 VICTIM = """
 import time
@@ -44,18 +55,9 @@ with ChiLab() as lab:
 """
 
 
-@pytest.fixture(scope="module")
-def testbed():
-    """One testbed for all: it takes most of a minute to start."""
-    with started(ChiLab()) as lab:
-        yield lab
-
-
 @pytest.fixture
-def lab(testbed):
-    """The testbed, as it was at first."""
-    yield testbed
-    testbed.reset()
+def lab(chi_lab):
+    return chi_lab
 
 
 @pytest.fixture
@@ -89,6 +91,10 @@ def at_site(chi, lab: ChiLab, site: str) -> None:
     chi.set("region_name", site)
 
 
+def until(what: str, check) -> None:
+    wait_for(what, DEADLINE_S, check, PAUSE_S)
+
+
 def lease(chi, *reservations) -> dict:
     """Ask Blazar for a lease; python-chi builds the reservations only, since its own way hides Blazar's reason."""
     plan = chi.lease.Lease(f"test-{uuid.uuid4().hex[:6]}", duration=HOUR)
@@ -100,7 +106,7 @@ def lease(chi, *reservations) -> dict:
 
 
 def becomes(chi, made: dict, status: str) -> dict:
-    wait_for(f"{status} of a lease", DEADLINE_S, lambda: chi.blazar().lease.get(made["id"])["status"] == status)
+    until(f"{status} of a lease", lambda: chi.blazar().lease.get(made["id"])["status"] == status)
     return chi.blazar().lease.get(made["id"])
 
 
@@ -116,16 +122,43 @@ def boot(chi, hint: str = ""):
 
 
 def turns(chi, server, status: str) -> None:
-    wait_for(f"{status} of a server", DEADLINE_S, lambda: chi.nova().servers.get(server.id).status == status)
+    until(f"{status} of a server", lambda: chi.nova().servers.get(server.id).status == status)
 
 
-def container(chi, hint: str):
+def container(chi, hint: str, image: str = "python:3.11", **options):
     return chi.zun().containers.create(
-        name="test", image="python:3.11", command=["sleep", "inf"], hints={"reservation": hint}
+        name="test", image=image, command=["sleep", "infinity"], hints={"reservation": hint}, **options
     )
 
 
-def test_a_lease_of_a_node_and_an_address_gives_a_server_that_has_it(chi, lab):
+def running(chi, image: str = "python:3.11", **options) -> str:
+    """The id of a container that runs, in a lease of its own."""
+    made = becomes(chi, lease(chi, PI), "ACTIVE")
+    box = container(chi, made["reservations"][0]["id"], image, **options).uuid
+    until("a container", lambda: chi.zun().containers.get(box).status == "Running")
+    return box
+
+
+def inside(chi, box: str, command: str) -> str:
+    """What a command of sh prints in a container; it has to succeed."""
+    done = chi.zun().containers.execute(box, command=shlex.join(["sh", "-c", command]), run=True)
+    assert done["exit_code"] == 0, done
+    return done["output"]
+
+
+def status_of(call, *arguments, **options) -> int:
+    """HTTP's number of the error with which a client's call ends."""
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - each client has its own
+        call(*arguments, **options)
+    return caught.value.http_status
+
+
+def processes() -> str:
+    """The command lines of this machine's processes."""
+    return _of_all_processes("cmdline").replace("\0", " ")
+
+
+def test_a_leased_server_answers_ssh_at_its_address_with_the_key_on_its_console(chi, lab, chi_hosts, tmp_path):
     made = becomes(chi, lease(chi, NODE, ("add_fip_reservation", {"amount": 1})), "ACTIVE")
     assert chi.lease.get_lease(made["name"]).id == made["id"]
     by_kind = {one["resource_type"]: one["id"] for one in made["reservations"]}
@@ -137,11 +170,46 @@ def test_a_lease_of_a_node_and_an_address_gives_a_server_that_has_it(chi, lab):
     [port] = chi.neutron().list_ports(device_id=server.id)["ports"]
     chi.neutron().update_floatingip(address["id"], {"floatingip": {"port_id": port["id"]}})
     reserved = address["floating_ip_address"]
-    wait_for("the address", DEADLINE_S, lambda: reserved in str(chi.nova().servers.get(server.id).addresses))
+    until("the address", lambda: reserved in str(chi.nova().servers.get(server.id).addresses))
     assert set(lab.left()) == {"leases of CHI@UC", "servers", "floating IPs", "ports"}
 
+    assert "login:" in server.get_console_output()
+    lab.say_on_console("another server's")
+    assert server.get_console_output() == "another server's"
+    i = [chi_hosts.address(n) for n in range(chi_hosts.count)].index(reserved)
+    lab.say_on_console(host_keys_on_console(chi_hosts.host_key(i)), reserved)
+    before, key, after = server.get_console_output().splitlines()
+    assert (before, after) == ("-----BEGIN SSH HOST KEY KEYS-----", "-----END SSH HOST KEY KEYS-----")
+    known_hosts = tmp_path / "known_hosts"
+    known_hosts.write_text(f"{reserved} {key}\n")
+    words = ["ssh", *common.ssh_args(known_hosts), "-i", str(chi_hosts.key), f"lab@{reserved}", "hostname"]
+    assert subprocess.run(words, capture_output=True, text=True, check=False).stdout == f"h{i}\n"
+
     chi.blazar().lease.delete(made["id"])  # takes the server and the address with it
-    wait_for("an empty project", DEADLINE_S, lambda: lab.left() == {})
+    until("an empty project", lambda: lab.left() == {})
+
+
+def test_hosts_are_as_new_after_a_reset(chi_hosts):
+    key = chi_hosts.host_key(0)
+    chi_hosts.shell(0, "echo mine > /root/file; echo mine > /srv/work/file; sleep 1000 > /dev/null 2>&1 &")
+    chi_hosts.reset()
+    assert (
+        chi_hosts.shell(0, "ls /root /srv/work; pgrep sleep || echo new") == "/root:\n\n/srv/work:\nlost+found\nnew\n"
+    )
+    assert chi_hosts.host_key(0) != key
+    done = subprocess.run([*chi_hosts.ssh(0), "hostname"], capture_output=True, text=True, check=False)
+    assert done.stdout == "h0\n", done.stderr
+
+
+def test_members_see_hosts_and_who_has_them_when(chi, lab):
+    lab.occupy(UC)
+    hosts = {host["hypervisor_hostname"]: host for host in chi.blazar().host.list()}
+    assert {name: host["node_type"] for name, host in hosts.items()} == NODES
+    one = hosts["chi-node-01"]["id"]
+    taken = chi.blazar().allocation.list("os-hosts")
+    assert {entry["resource_id"] for entry in taken if entry["reservations"]} == {host["id"] for host in hosts.values()}
+    [reservation] = chi.blazar().allocation.get("os-hosts", one)["reservations"]
+    assert reservation["end_date"] > f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M}"
 
 
 def test_nothing_is_booted_without_a_reservation(chi):
@@ -184,23 +252,83 @@ def test_a_container_runs_commands_and_takes_and_gives_files(chi, lab, tmp_path)
     assert box.status == "Running"
     assert box.execute("echo hello") == ("hello\n", "0")
     assert box.execute("sh -c 'exit 3'")[1] == "3"
+    assert box.execute("mkdir /data")[1] == "0"
 
     sent, received = tmp_path / "sent.bin", tmp_path / "received"
     sent.write_bytes(bytes(range(256)) * 64)
     received.mkdir()
     box.upload(str(sent), "/data")
-    assert box.execute("sh -c 'wc -c < data/sent.bin'")[0].strip() == "16384"
+    assert box.execute("sh -c 'wc -c < /data/sent.bin'")[0].strip() == "16384"
     box.download("/data/sent.bin", str(received))
     assert (received / "sent.bin").read_bytes() == sent.read_bytes()
     assert lab.left().get("containers") == [box.id]
     chi.zun().containers.delete(box.id, force=True)
-    wait_for("the container's end", DEADLINE_S, lambda: "containers" not in lab.left())
+    until("the container's end", lambda: "containers" not in lab.left())
+
+
+def test_a_container_is_a_machine_of_its_own_with_or_without_python(chi, lab, tmp_path):
+    at_site(chi, lab, EDGE)
+    labels = {"edgebench": "a campaign's"}
+    with_python = running(chi, labels=labels, environment={"GREETING": "hello  you"}, workdir="/srv/here")
+    without = running(chi, image="busybox:1.36")
+    assert chi.zun().containers.get(with_python).labels == labels
+    assert inside(chi, with_python, "python3 -c 'print(6 * 7)'; id -u; pwd") == "42\n0\n/srv/here\n"
+    assert inside(chi, with_python, 'echo "$GREETING $HOME $OS_AUTH_URL $CHILAB_FAULTS"') == "hello  you /root  \n"
+    assert inside(chi, without, "command -v python3 || echo none") == "none\n"
+    assert len({inside(chi, box, "hostname") for box in (with_python, without)} - {os.uname().nodename}) == 2
+
+    assert inside(chi, with_python, f"ls {tmp_path} 2>/dev/null || echo nothing; echo mine > /tmp/file") == "nothing\n"
+    assert inside(chi, without, "ls /tmp; cat /proc/1/cmdline").replace("\0", " ") == "sleep infinity "
+    for box in (with_python, without):
+        put = chi.zun().containers.put_archive
+        assert status_of(put, box, "/no/such/place", b"") == 400
+        assert status_of(chi.zun().containers.get_archive, box, "/no/such/place") == 400
+
+
+def test_what_an_exec_leaves_goes_on_until_the_container_dies(chi, lab):
+    at_site(chi, lab, EDGE)
+    killed, other = running(chi), running(chi)
+    marks = {box: f"sleep {os.getpid()}{n}" for n, box in enumerate((killed, other))}
+    for box, mark in marks.items():
+        inside(chi, box, f"echo kept > /root/file; {mark} > /dev/null 2>&1 &")
+        assert mark in inside(chi, box, "ps -ef")
+    assert all(mark in processes() for mark in marks.values())
+    lab.kill_container(killed)
+    assert chi.zun().containers.get(killed).status == "Stopped"
+    assert status_of(chi.zun().containers.execute, killed, command="true", run=True) == 409
+    assert status_of(chi.zun().containers.put_archive, killed, "/root", b"") == 409
+    assert marks[killed] not in processes()
+    assert marks[other] in processes()
+
+    lab.restart("zun-compute")
+    assert marks[other] not in processes()
+    assert chi.zun().containers.get(other).status == "Stopped"
+    chi.zun().containers.start(other)
+    until("its second start", lambda: chi.zun().containers.get(other).status == "Running")
+    assert inside(chi, other, "cat /root/file") == "kept\n"
+
+
+def test_what_is_too_large_or_takes_too_long_is_refused_by_a_proxy(chi, lab):
+    at_site(chi, lab, EDGE)
+    box = running(chi)
+    late = f"sh -c 'sleep {ANSWER_LIMIT_S + 1}; echo late > /root/file'"
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(status_of, chi.zun().containers.execute, box, command=late, run=True)
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as archive:
+            entry = tarfile.TarInfo("file")
+            entry.size = BODY_LIMIT
+            archive.addfile(entry, io.BytesIO(bytes(entry.size)))
+        assert status_of(chi.zun().containers.put_archive, box, "/root", packed.getvalue()) == 413
+        assert inside(chi, box, "ls /root") == ""
+        assert waiting.result() == 504
+    until("its end", lambda: inside(chi, box, "cat /root/file || true") == "late\n")
 
 
 def test_a_lease_can_be_held_and_fail(chi, lab):
     lab.hold("lease.start")
     made = lease(chi, NODE)
-    wait_for("its start", DEADLINE_S, lambda: chi.blazar().lease.get(made["id"])["status"] == "STARTING")
+    until("its start", lambda: chi.blazar().lease.get(made["id"])["status"] == "STARTING")
     lab.release("lease.start")
     becomes(chi, made, "ACTIVE")
 
@@ -223,9 +351,9 @@ def test_a_container_can_be_held_and_fail(chi, lab):
     made = becomes(chi, lease(chi, PI), "ACTIVE")
     lab.hold("container.create")
     box = container(chi, made["reservations"][0]["id"])
-    wait_for("its making", DEADLINE_S, lambda: chi.zun().containers.get(box.uuid).status == "Creating")
+    until("its making", lambda: chi.zun().containers.get(box.uuid).status == "Creating")
     lab.fail("container.create")
-    wait_for("its failure", DEADLINE_S, lambda: chi.zun().containers.get(box.uuid).status == "Error")
+    until("its failure", lambda: chi.zun().containers.get(box.uuid).status == "Error")
 
 
 def test_an_api_can_be_away_or_silent_and_comes_back(chi, lab):
@@ -264,6 +392,46 @@ def test_the_environment_is_all_that_a_process_needs(lab, site, kind):
     assert said.stdout == f"[] {site}\n", said.stderr[-2000:]
 
 
+def test_the_files_that_users_have_say_the_same(lab, tmp_path):
+    file = tmp_path / "openrc.sh"
+    for site, kind in ((UC, "application_credential"), (EDGE, "password")):
+        file.write_text(lab.openrc(site, kind))
+        said = subprocess.run(
+            ["env", "-i", "/bin/sh", "-c", f". {file}; env"], capture_output=True, text=True, check=True
+        )
+        shown = dict(line.split("=", 1) for line in said.stdout.splitlines())
+        assert {name: shown.get(name) for name in lab.environment(site, kind)} == lab.environment(site, kind)
+
+    clouds = tmp_path / "clouds.yaml"
+    clouds.write_text(lab.clouds_yaml())
+    own = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
+    said = subprocess.run(
+        [sys.executable, "-c", LOG_IN_TO_CLOUDS],
+        env=own | {"OS_CLIENT_CONFIG_FILE": str(clouds)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert said.stdout == f"True {UC}\nTrue {EDGE}\n", said.stderr[-2000:]
+
+
+def test_a_lab_that_does_not_start_is_an_error_for_all_that_wait(tmp_path):
+    def start(stack):
+        stack.callback((tmp_path / "tidied").touch)
+        raise LabError("no luck")
+
+    early = Early(start)
+    for _ in range(2):
+        with pytest.raises(LabError, match="no luck"):
+            early.get()
+    early.close()
+    assert (tmp_path / "tidied").exists()
+    go = threading.Event()
+    with pytest.raises(LabError, match="in vain"):
+        Early(lambda stack: go.wait()).get(deadline_s=0)
+    go.set()
+
+
 def test_nonsense_is_told(lab):
     for asked in (lambda: lab.hold("lease.strat"), lambda: lab.stop("novo"), lambda: lab.environment("CHI@Mars")):
         with pytest.raises(LabError, match="there is no"):
@@ -278,14 +446,14 @@ def test_nothing_outlives_a_lab_whose_process_is_killed(lab):
         assert int(port) != lab.layout.port("rabbitmq")  # two labs at once
         victim.kill()
     running = f"{directory}/"
-    wait_for("the end of all its processes", 10, lambda: running not in _environments())
+    wait_for("the end of all its processes", 10, lambda: running not in _of_all_processes("environ"))
     assert Path(lab.directory).exists()
 
 
-def _environments() -> str:
-    """The environments of this machine's processes, as far as we may see them."""
+def _of_all_processes(what: str) -> str:
+    """A file of each of this machine's processes, as far as we may see them."""
     found = []
-    for file in Path("/proc").glob("[0-9]*/environ"):
+    for file in Path("/proc").glob(f"[0-9]*/{what}"):
         with contextlib.suppress(OSError):
             found.append(file.read_text(errors="replace"))
     return "\n".join(found)

@@ -44,7 +44,7 @@ TOOLS = {
         "ssh": "openssh-client",
         "unshare": "util-linux",
     },
-    "chilab": {"dpkg-deb": "dpkg", "unshare": "util-linux"},
+    "chilab": {"dpkg-deb": "dpkg", "nsenter": "util-linux", "unshare": "util-linux"},
 }
 # A user's PATH may lack the places of root's tools.
 PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import uuid
@@ -29,6 +30,7 @@ MAX_HOSTS = 200
 RECIPE = (sshroots,)
 WORK = "srv/work"
 LISTEN = "0A"  # a state in /proc/net/tcp
+MOUNTS = Path(__file__).with_name("mounts.sh")
 HOST_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 NAMESPACES = ("--net", "--mount", "--uts", "--ipc", "--pid")
 
@@ -49,18 +51,8 @@ mount -o loop,noatime,nodelalloc work.img root/$WORK  # without nodelalloc a ful
 cd root
 echo "$NAME" > etc/hostname
 printf '%s\\n' '127.0.0.1 localhost' "$ADDRESS $NAME" > etc/hosts
-mount -t proc proc proc
-mount -t sysfs -o ro sysfs sys
-mount -t tmpfs -o mode=755 tmpfs run
-mount -t tmpfs -o mode=1777 tmpfs tmp
-mount -t tmpfs -o mode=755 tmpfs dev
-mknod -m 666 dev/null c 1 3; mknod -m 666 dev/zero c 1 5; mknod -m 666 dev/full c 1 7
-mknod -m 666 dev/random c 1 8; mknod -m 666 dev/urandom c 1 9; mknod -m 666 dev/tty c 5 0
-ln -s /proc/self/fd dev/fd; ln -s fd/0 dev/stdin; ln -s fd/1 dev/stdout; ln -s fd/2 dev/stderr
-mkdir dev/pts dev/shm run/sshd
-mount -t devpts -o newinstance,ptmxmode=0666,mode=620,gid=5 devpts dev/pts
-ln -s pts/ptmx dev/ptmx
-mount -t tmpfs -o mode=1777 tmpfs dev/shm
+. "$MOUNTS"
+mkdir run/sshd
 cat ../authorized_keys > run/authorized_keys
 (umask 077; cat ../host_key > run/host_key)
 echo "$BOOT_ID" > run/boot_id
@@ -138,21 +130,18 @@ class SshLab:
 
     def __enter__(self) -> SshLab:
         with contextlib.ExitStack() as stack:
-            roots = make_roots()
+            self._roots = make_roots()
             self.directory = stack.enter_context(common.own_directory())
             self.known_hosts = self.directory / "known_hosts"
             self.key = self.directory / "id"
-            public_key = common.make_key(self.key)
+            self._public_key = common.make_key(self.key)
             self._start_switch()
             stack.callback(self._end_switch)
             self._plug_in()
-            self.hosts = [self._new_host(i, roots, public_key) for i in range(self.count)]
+            self.hosts: list[Host] = []
             stack.callback(self._end_hosts)
             stack.callback(common.end_kept_connections, self.directory)
-            for host in self.hosts:
-                self._start(host)
-            for host in self.hosts:
-                self._await_sshd(host)
+            self._start_hosts()
             self._stack = stack.pop_all()
         return self
 
@@ -197,20 +186,29 @@ class SshLab:
         """Do commands of `ip` in the switch."""
         run("nsenter", f"--net=/proc/{self._switch.pid}/ns/net", "ip", "-batch", "-", stdin="\n".join(commands))
 
-    def _new_host(self, i: int, roots: Path, public_key: str) -> Host:
+    def _start_hosts(self) -> None:
+        """Start all hosts, made anew."""
+        self.known_hosts.unlink(missing_ok=True)
+        self.hosts = [self._new_host(i) for i in range(self.count)]
+        for host in self.hosts:
+            self._start(host)
+        for host in self.hosts:
+            self._await_sshd(host)
+
+    def _new_host(self, i: int) -> Host:
         """Make a host's disks and key."""
         name = f"h{i}"
         host = Host(
             name=name,
             address=f"{self._net}.{10 + i}",
             mac=f"{self._mac}:{10 + i:02x}",  # one that stays, or this machine's ARP table misleads after a reboot
-            root=str(roots / ("nopython" if i in self.no_python else "python")),
+            root=str(self._roots / ("nopython" if i in self.no_python else "python")),
             directory=self.directory / name,
         )
         for directory in ("upper", "overlay", "root"):
             (host.directory / directory).mkdir(parents=True)
         (host.directory / "upper").chmod(0o755)
-        (host.directory / "authorized_keys").write_text(public_key, encoding="ascii")
+        (host.directory / "authorized_keys").write_text(self._public_key, encoding="ascii")
         with self.known_hosts.open("a", encoding="ascii") as known_hosts:
             known_hosts.write(f"{host.address} {common.make_key(host.directory / 'host_key')}")
         disk = ("-t", "ext4", "-O", "^has_journal", "-m", "0", "-E", "root_owner=1000:1000")
@@ -225,6 +223,7 @@ class SshLab:
             "DIRECTORY": str(host.directory),
             "ROOT": host.root,
             "WORK": WORK,
+            "MOUNTS": str(MOUNTS),
             "BOOT_ID": str(uuid.uuid4()),
             "HOST_PATH": HOST_PATH,
             "PATH": HOST_PATH,
@@ -289,6 +288,14 @@ class SshLab:
         if not host.process:
             raise LabError(f"{host.name} is halted")
         return host
+
+    def reset(self) -> None:
+        """Have all hosts as they were at first, with other host keys, of which known_hosts knows."""
+        common.end_kept_connections(self.directory)
+        self._end_hosts()
+        for host in self.hosts:
+            shutil.rmtree(host.directory)
+        self._start_hosts()
 
     def cut(self, i: int) -> None:
         """Take a host's network cable out."""
@@ -362,6 +369,10 @@ class SshLab:
     def address(self, i: int) -> str:
         return self._host(i).address
 
+    def host_key(self, i: int) -> str:
+        """A host's public key, one line."""
+        return (self._host(i).directory / "host_key.pub").read_text(encoding="ascii")
+
     def ssh(self, i: int, user: str = "lab") -> list[str]:
         """The words of an ssh command to a host, to which the command there is added."""
         options = ["-i", str(self.key), "-o", "ConnectTimeout=5"]
@@ -386,5 +397,5 @@ def add_arguments_of_up(parser: argparse.ArgumentParser) -> None:
 
 
 if __name__ == "__main__":
-    methods = ("cut", "heal", "halt", "boot", "reboot", "new_host_key", "fill", "unfill", "shell")
+    methods = ("reset", "cut", "heal", "halt", "boot", "reboot", "new_host_key", "fill", "unfill", "shell")
     cli.main(__doc__, "ssh", SshLab, make_roots, methods, add_arguments_of_up)

@@ -7,7 +7,7 @@ usage: python -m tests.labs.chilab install            make what labs need, once
 README.md says what is real in it and what stands in for something.
 """
 
-from tests.labs.chilab.lab import ChiLab
+from tests.labs.chilab.lab import ChiLab, host_keys_on_console
 from tests.labs.chilab.services import DEVICES, EDGE, NODES, SITES, UC
 
-__all__ = ["DEVICES", "EDGE", "NODES", "SITES", "UC", "ChiLab"]
+__all__ = ["DEVICES", "EDGE", "NODES", "SITES", "UC", "ChiLab", "host_keys_on_console"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import urllib.error
 import urllib.request
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from tests.labs.chilab.services import CATALOGUE, EDGE, NODES, USERS, Layout
@@ -13,8 +15,8 @@ from tests.labs.common import LabError
 
 DOMAIN, PROJECT, MEMBER = "chameleon", "CHI-000000", "alice"
 OTHER_PROJECT, OTHER_MEMBER = "CHI-111111", "bob"
-NETWORK = "203.0.113.0/24"
-FLOATING_IPS = [f"203.0.113.{n}" for n in range(100, 104)]  # those that can be reserved
+FLOATING_IPS = tuple(f"203.0.113.{n}" for n in range(100, 104))  # those that can be reserved
+POOL = range(220, 251)  # the numbers in the public network that Neutron gives out itself, such as to its router
 IMAGE = "CC-Ubuntu22.04"
 # No proxy stands between us and this machine.
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -117,7 +119,7 @@ def fill_keystone(admin: Cloud) -> None:
     user_of(project(OTHER_PROJECT, domain), OTHER_MEMBER, domain, "member")
 
 
-def fill_networks(admin: Cloud) -> None:
+def fill_networks(admin: Cloud, addresses: Sequence[str]) -> None:
     def create(kind: str, **fields: object) -> str:
         return admin("POST", "neutron", f"/v2.0/{kind}s", {kind: fields})[kind]["id"]
 
@@ -125,8 +127,9 @@ def fill_networks(admin: Cloud) -> None:
         return {"provider:network_type": "flat", "provider:physical_network": physical}
 
     public = create("network", name="public", shared=True, **{"router:external": True}, **flat("public"))
-    pool = {"start": NETWORK.replace("0/24", "10"), "end": NETWORK.replace("0/24", "50")}
-    subnet = {"name": "public-subnet", "network_id": public, "cidr": NETWORK, "allocation_pools": [pool]}
+    cidr = ipaddress.IPv4Network(f"{addresses[0]}/24", strict=False)
+    pool = {"start": str(cidr[POOL[0]]), "end": str(cidr[POOL[-1]])}
+    subnet = {"name": "public-subnet", "network_id": public, "cidr": str(cidr), "allocation_pools": [pool]}
     create("subnet", ip_version=4, enable_dhcp=False, **subnet)
     shared = create("network", name="sharednet1", shared=True, **flat("physnet1"))
     subnet = {"name": "sharednet1-subnet", "network_id": shared, "cidr": "10.140.80.0/22"}
@@ -150,15 +153,15 @@ def fill_nova(admin: Cloud) -> None:
     admin("POST", "nova", "/v2.1/os-aggregates", {"aggregate": {"name": "freepool"}})
 
 
-def fill_blazar(admin: Cloud) -> None:
+def fill_blazar(admin: Cloud, addresses: Sequence[str]) -> None:
     for number, (node, node_type) in enumerate(NODES.items(), 1):
         uid = str(uuid.uuid5(uuid.NAMESPACE_DNS, node))
         host = {"name": node, "node_type": node_type, "node_name": f"P3-CPU-{number:03}", "uid": uid}
         admin("POST", "blazar", "/v1/os-hosts", host)
     public = admin("GET", "neutron", "/v2.0/networks?name=public")["networks"][0]["id"]
-    for address in FLOATING_IPS:
-        address = {"floating_network_id": public, "floating_ip_address": address}
-        admin("POST", "blazar", "/v1/floatingips", address)
+    for address in addresses:
+        wanted = {"floating_network_id": public, "floating_ip_address": address}
+        admin("POST", "blazar", "/v1/floatingips", wanted)
 
 
 def credentials(lab: Layout) -> dict[str, dict[str, str]]:

@@ -9,12 +9,14 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tests.labs import common
+import yaml
+
+from tests.labs import common, sshlab
 from tests.labs.chilab import cloud, packages, services
 from tests.labs.chilab.cloud import Cloud, HttpError, send
 from tests.labs.chilab.services import APIS, BLAZARS, DATABASES, DEVICES, EDGE, NODES, PORTS, UC
@@ -28,20 +30,32 @@ PORT_BASES = range(21000, 32000, 20)
 # What can be held or made to fail.
 STEPS = ("lease.start", "lease.end", "server.boot", "server.delete", "container.create", "container.delete")
 BLAZAR_AT = {UC: "blazar", EDGE: "blazar-edge"}
+CONSOLE = """[    0.000000] Linux version 5.15.0-131-generic (buildd@lcy02-amd64-057)
+[    8.310427] cloud-init[1043]: Cloud-init v. 24.4-0ubuntu1~22.04.1 running 'init'
+
+Ubuntu 22.04.5 LTS ttyS0
+
+login: """
 
 
 class ChiLab:
     """A testbed that is up within `with`; it ends with our process, however that comes, and nothing of it stays.
 
-    Its sites are CHI@UC (two nodes, four reservable floating IPs) and CHI@Edge (three devices, containers). Services
+    Its sites are CHI@UC (two nodes, reservable floating IPs) and CHI@Edge (three devices, containers). Services
     are named as in services.APIS, and nova-conductor, nova-scheduler, chi-node-01, chi-node-02, blazar-manager,
     blazar-edge-manager, zun-compute, rabbitmq. Steps are those of STEPS.
+
+    Args:
+        addresses: the floating IPs, in one network of 254 and below .220. Those of an SshLab's hosts are answered.
     """
+
+    def __init__(self, addresses: Sequence[str] = cloud.FLOATING_IPS):
+        self.addresses = addresses
 
     @staticmethod
     def missing() -> str:
         """What this machine lacks for a lab, in words; "" for nothing."""
-        lacks = common.lacking("chilab", made=packages.made(), root=False)
+        lacks = common.lacking("chilab", made=packages.made(), root=True) or sshlab.SshLab.missing()
         if sys.version_info[:2] != packages.PYTHON:
             wanted = ".".join(map(str, packages.PYTHON))
             lacks = "; ".join(filter(None, [lacks, f"Python {wanted}, for which its packages are pinned"]))
@@ -51,10 +65,11 @@ class ChiLab:
 
     def __enter__(self) -> ChiLab:
         with contextlib.ExitStack() as stack:
-            made = packages.make_packages()
+            made, roots = packages.make_packages(), sshlab.make_roots()
             self.directory = stack.enter_context(common.own_directory())
-            self.layout = services.Layout(made, self.directory, stack.enter_context(_free_ports()))
+            self.layout = services.Layout(made, roots, self.directory, stack.enter_context(_free_ports()))
             services.configure(self.layout)
+            self.say_on_console(CONSOLE)
             self._services = {service.name: service for service in services.services(self.layout)}
             self._processes: dict[str, subprocess.Popen[str]] = {}
             self._since: dict[str, datetime.datetime] = {}
@@ -88,12 +103,14 @@ class ChiLab:
         for name in APIS:
             self._await(name)
         for filled in [
-            pool.submit(fill, self._admin) for fill in (cloud.fill_networks, cloud.fill_images, cloud.fill_nova)
+            pool.submit(cloud.fill_networks, self._admin, self.addresses),
+            pool.submit(cloud.fill_images, self._admin),
+            pool.submit(cloud.fill_nova, self._admin),
         ]:
             filled.result()
         for name in self._services:
             self._await(name)
-        cloud.fill_blazar(self._admin)
+        cloud.fill_blazar(self._admin, self.addresses)
         self._credentials = cloud.credentials(self.layout)
         self._project = self._member.login()["project"]["id"]
 
@@ -119,7 +136,7 @@ class ChiLab:
         service = self._services[name]
         with (self.layout.log / f"{name}.out").open("a") as log:
             self._processes[name] = spawn(
-                *services.parent_of_all(),
+                *services.PARENT_OF_ALL,
                 *service.command,
                 cwd=self.directory,
                 env=self.layout.environment() | service.environment,
@@ -222,6 +239,16 @@ class ChiLab:
             "OS_INTERFACE": "public",
         }
 
+    def clouds_yaml(self) -> str:
+        """The text of a clouds.yaml with the clouds `uc` (application credential) and `edge` (password)."""
+        clouds = {"uc": self.environment(UC), "edge": self.environment(EDGE, "password")}
+        return yaml.safe_dump({"clouds": {name: _cloud(variables) for name, variables in clouds.items()}})
+
+    def openrc(self, site: str = UC, kind: str = "application_credential") -> str:
+        """The text of the file for a shell that Chameleon's web interface offers; arguments as of environment()."""
+        lines = [f'export {name}="{value}"\n' for name, value in self.environment(site, kind).items()]
+        return "#!/usr/bin/env bash\n\n" + "".join(lines)
+
     # What happens to services
 
     def stop(self, name: str) -> None:
@@ -277,26 +304,44 @@ class ChiLab:
         self._fault(step).unlink(missing_ok=True)
 
     def _tell(self, step: str, what: str) -> None:
-        new = self._fault(step).with_suffix(".new")
-        new.write_text(what)
-        new.replace(self._fault(step))
+        _replace(self._fault(step), what)
 
     def _fault(self, step: str) -> Path:
         if step not in STEPS:
             raise LabError(f"there is no step {step}, only {', '.join(STEPS)}")
         return self.layout.faults / step
 
-    def occupy(self, site: str = UC) -> None:
-        """Have somebody else lease all nodes or devices of a site: further leases are refused, as on a busy testbed."""
+    def say_on_console(self, text: str, address: str = "") -> None:
+        """Have this, and nothing else, on servers' consoles: of the one with this floating IP, or of all others."""
+        _replace(self.layout.consoles / (address or "all"), text)
+
+    def kill_container(self, container: str) -> None:
+        """End all processes of a container (its id), and wait until Zun knows."""
+        path = f"/v1/containers/{container}"
+        self._member("POST", "zun", f"{path}/kill")
+
+        def stopped() -> bool:
+            return self._member("GET", "zun", path)["status"] == "Stopped"
+
+        wait_for(f"the end of container {container}", DEADLINE_S, stopped, PAUSE_S)
+
+    def occupy(self, site: str = UC, start: datetime.datetime | None = None) -> None:
+        """Have somebody else lease all nodes or devices of a site: further leases are refused, as on a busy testbed.
+
+        From now on for two hours, or from `start` on.
+        """
         blazar = _blazar_at(site)
         if site == UC:
             wanted = [_reservation("physical:host", "$node_type", node_type, 1) for node_type in NODES.values()]
         else:
             wanted = [_reservation("device", "$machine_name", machine, count) for machine, count in DEVICES.items()]
-        end = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=2)
-        lease = {"name": "somebody else's", "start_date": "now", "end_date": f"{end:%Y-%m-%d %H:%M}", "events": []}
+        end = (start or datetime.datetime.now(datetime.UTC)) + datetime.timedelta(hours=2)
+        begin = f"{start:%Y-%m-%d %H:%M}" if start else "now"
+        lease = {"name": "somebody else's", "start_date": begin, "end_date": f"{end:%Y-%m-%d %H:%M}", "events": []}
         made = self._other("POST", blazar, "/v1/leases", lease | {"reservations": wanted})["lease"]["id"]
         self._taken.setdefault(site, []).append(made)
+        if start:
+            return
         wait_for(
             "somebody else's lease", DEADLINE_S, lambda: self._status(self._other, blazar, made) == "ACTIVE", PAUSE_S
         )
@@ -332,6 +377,9 @@ class ChiLab:
         """Make the testbed as it was at first: nothing is held, fails or is stopped, and nobody has anything."""
         for step in STEPS:
             self.release(step)
+        for console in self.layout.consoles.iterdir():
+            console.unlink()
+        self.say_on_console(CONSOLE)
         for name, process in self._processes.items():
             if process.poll() is not None:
                 self.start(name)
@@ -361,6 +409,26 @@ class ChiLab:
                     version = {"OpenStack_API_Version": "container 1.41"} if service == "zun" else {}
                     self._member("DELETE", service, f"{path}{one}{force}", **version)
         return not left
+
+
+def host_keys_on_console(*public_keys: str) -> str:
+    """What cloud-init prints on a console of a host that has these public keys."""
+    keys = "".join(f"{key.strip()}\n" for key in public_keys)
+    return f"-----BEGIN SSH HOST KEY KEYS-----\n{keys}-----END SSH HOST KEY KEYS-----\n"
+
+
+def _cloud(variables: dict[str, str]) -> dict[str, Any]:
+    """An entry of clouds.yaml that says what OS_* variables say."""
+    settings: dict[str, Any] = {name.removeprefix("OS_").lower(): value for name, value in variables.items()}
+    of_all = ("auth_type", "region_name", "interface", "identity_api_version")
+    return {name: settings.pop(name) for name in of_all} | {"auth": settings}
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file that others read, at once."""
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(text)
+    new.replace(path)
 
 
 def _reservation(kind: str, key: str, value: str, count: int) -> dict[str, Any]:

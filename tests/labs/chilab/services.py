@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import secrets
 import shutil
 import string
@@ -19,6 +18,9 @@ SITES = (UC, EDGE)
 NODES = {"chi-node-01": "compute_skylake", "chi-node-02": "compute_cascadelake"}  # name: Blazar's node_type
 DEVICES = {"raspberrypi5": 1, "raspberrypi4-64": 2}  # machine: how many
 EDGE_HOST = "rpi-01"  # what "runs" containers
+# What the proxy in front of Zun bears: larger requests are refused (413), later answers not waited for (504).
+BODY_LIMIT = 2**20  # bytes
+ANSWER_LIMIT_S = 20
 
 # API -> what serves it, in start order.
 APIS = {
@@ -54,6 +56,8 @@ PASTE = {
     "glance": "glance-api-paste.ini",
     "zun": "api-paste.ini",
 }
+# In front of a service's command: with it, all that the service started ends.
+PARENT_OF_ALL = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 DATABASES = {name: ["nova_api", "nova_cell0", "nova_cell1"] if name == "nova" else [name] for name in APIS}
 
 
@@ -71,17 +75,20 @@ class Layout:
 
     Args:
         packages: the directory that packages.make_packages() made.
+        roots: the directory that sshlab.make_roots() made; containers' images.
         state: a directory of this lab's own.
         base: the first of its ports.
     """
 
-    def __init__(self, packages: Path, state: Path, base: int):
+    def __init__(self, packages: Path, roots: Path, state: Path, base: int):
         self.python = packages / "python" / "bin" / "python"
         self.scripts = self.python.parent
         self.paste = packages / "python" / "etc"
         self.debian = packages / "debian"
+        self.roots = roots
         self.state = state
-        self.etc, self.data, self.log, self.faults = (state / name for name in ("etc", "data", "log", "faults"))
+        self.etc, self.data, self.log = (state / name for name in ("etc", "data", "log"))
+        self.faults, self.consoles = state / "faults", state / "consoles"
         self.base = base
         self.secret = secrets.token_hex(12)
 
@@ -105,14 +112,21 @@ class Layout:
             "PYTHONWARNINGS": "ignore",
             "PYTHONDONTWRITEBYTECODE": "1",
             "CHILAB_FAULTS": str(self.faults),
+            "CHILAB_CONSOLES": str(self.consoles),
             "CHILAB_CONTAINERS": str(self.data / "containers"),
+            "CHILAB_IMAGES": str(self.roots),
+            "CHILAB_BODY_LIMIT": str(BODY_LIMIT),
+            "CHILAB_ANSWER_LIMIT_S": str(ANSWER_LIMIT_S),
             "CHILAB_DEVICES": json.dumps(DEVICES),
         }
 
 
 def configure(lab: Layout) -> None:
     """Write the services' configuration, from the templates in etc/, and their keys."""
-    for directory in (lab.log, lab.faults, lab.state / "locks", lab.state / "home", lab.data / "containers"):
+    for directory in (
+        *(lab.log, lab.faults, lab.consoles, lab.data / "containers"),
+        *(lab.state / "locks", lab.state / "home"),
+    ):
         directory.mkdir(parents=True)
     values = {
         "data": lab.data,
@@ -229,9 +243,3 @@ def services(lab: Layout) -> Iterator[Service]:
             options += ["--log-file", str(lab.log / f"{name}.log")]
         own = queue if files[0] == nova[0] else {}
         yield Service(name, [str(lab.python), str(lab.scripts / script), *options], where | own)
-
-
-def parent_of_all() -> tuple[str, ...]:
-    """What stands in front of a service's command: with it, all that the service started ends."""
-    user = () if os.geteuid() == 0 else ("--user", "--map-root-user")
-    return ("unshare", *user, "--pid", "--fork", "--kill-child", "--mount-proc")

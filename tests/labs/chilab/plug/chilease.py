@@ -1,16 +1,23 @@
-"""Blazar plug-ins: Blazar's own for hosts, and one for devices, both with steps that can be held and can fail."""
+"""Blazar plug-ins: Blazar's own for hosts, and one for devices, both with steps that can be held and can fail.
+
+Blazar looks for leases that begin or end every ten seconds, and for servers that are gone every five; tests would wait
+for nothing else as long, so here it looks oftener.
+"""
 
 import json
 import os
 
+import retrying
 from blazar.db import api as db_api
-from blazar.manager import exceptions
+from blazar.db.sqlalchemy import models
+from blazar.manager import exceptions, service
 from blazar.plugins import dummy_vm_plugin
 from blazar.plugins.oshosts import host_plugin
 from chifault import step
 
 STOCK = json.loads(os.environ["CHILAB_DEVICES"])  # machine: how many there are
 LIVE = ("pending", "active")
+service.EVENT_INTERVAL = 1
 
 
 class Steps:
@@ -26,7 +33,26 @@ class Steps:
 
 
 class HostPlugin(Steps, host_plugin.PhysicalHostPlugin):
-    pass
+    _check_server_deletion = retrying.retry(
+        stop_max_delay=host_plugin.INSTANCE_DELETION_TIMEOUT, wait_fixed=200, retry_on_result=lambda gone: gone is False
+    )(host_plugin.PhysicalHostPlugin._check_server_deletion.__wrapped__)
+
+
+def _described(reservation, to_dict=models.Reservation.to_dict):
+    """A reservation's answer, with what was reserved."""
+    answer = to_dict(reservation)
+    if reservation.resource_type == "device" and reservation.resource_id:
+        machine, _, count = reservation.resource_id.partition("*")
+        wanted = {
+            "resource_properties": json.dumps(["==", "$machine_name", machine]),
+            "min": int(count),
+            "max": int(count),
+        }
+        answer |= wanted
+    return answer
+
+
+models.Reservation.to_dict = _described
 
 
 class DevicePlugin(Steps, dummy_vm_plugin.DummyVMPlugin):
@@ -34,8 +60,8 @@ class DevicePlugin(Steps, dummy_vm_plugin.DummyVMPlugin):
 
     Why: upstream Blazar has no devices; Chameleon's plug-in lives in their fork. This one has a fixed stock and counts
     overlapping reservations, so that "none left" and "no such machine" fail as they should. The count is kept in the
-    reservation's resource_id ("raspberrypi5*1"), which Blazar stores for us. Not here: the reply carries no min, max or
-    resource_properties, there is no /devices API, and a lease cannot be updated.
+    reservation's resource_id ("raspberrypi5*1"), which Blazar stores for us; answers say what it means, as Chameleon's
+    do. Not here: there is no /devices API, and a lease cannot be updated.
     """
 
     resource_type = "device"
