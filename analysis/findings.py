@@ -18,6 +18,9 @@ UNUSABLE_SHARE = 0.25  # of all runs; with more, what is left may be a selection
 STEAL_PERCENT = 1.0
 OTHER_CPU_PERCENT = 5.0
 
+# What host.json calls a container, by systemd-detect-virt(1); "container (...)" is the inventory's word.
+CONTAINERS = ("container", "docker", "podman", "lxc", "systemd-nspawn", "openvz", "rkt", "proot")
+
 _NAMED = 20  # hosts
 
 UNTRUSTED, CAUTION, NOTE = "untrusted", "caution", "note"
@@ -225,7 +228,14 @@ def _of_machines(study: Study, trust: pd.DataFrame) -> list[Notice]:
     bare = trust[(trust["without_state"] > 0)]
     say(CAUTION, bare, "Logs without sidecars ({which}): the state of the machine while measuring is not known.")
     facts = [study.dataset.hosts.get((row.campaign, row.host)) or {} for row in trust.itertuples()]
-    virtual = [fact.get("virtualization") not in (None, "", "none") for fact in facts]
+    around = [str(fact.get("virtualization") or "none") for fact in facts]
+    contained = [name.startswith(CONTAINERS) for name in around]
+    say(
+        CAUTION,
+        trust[contained],
+        "Container ({which}): governor and clock were beyond our control, and what else the machine did is not known.",
+    )
+    virtual = [name != "none" and not name.startswith(CONTAINERS) for name in around]
     say(CAUTION, trust[virtual], "Virtual machine ({which}): what its neighbours did is not known.")
     stolen = trust[trust["steal_percent_max"] > STEAL_PERCENT]
     most = number(stolen["steal_percent_max"].max(), 2)

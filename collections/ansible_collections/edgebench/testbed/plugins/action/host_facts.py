@@ -24,6 +24,9 @@ options:
   platform_label:
     description: The machine's name in tables; by default that of its board or CPU.
     type: str
+  container:
+    description: The machine is a container of this name or testbed, whether it shows that or not.
+    type: str
   allow_change:
     description: Go on although the machine has changed.
     type: bool
@@ -70,6 +73,7 @@ class ActionModule(HostAction):
         "script": {"type": "str", "required": True},
         "dest": {"type": "path", "default": ""},
         "platform_label": {"type": "str"},
+        "container": {"type": "str"},
         "allow_change": {"type": "bool", "default": False},
     }
 
@@ -84,6 +88,8 @@ class ActionModule(HostAction):
             raise HostError(str(exc)) from exc
         if user["time_s"] is not None:
             record["clock_offset_s"] = round(user["time_s"] - now)
+        if args["container"]:
+            record["virtualization"] = f"container ({args['container']})"
         changed = False
         if args["dest"]:
             path = Path(args["dest"]).absolute()

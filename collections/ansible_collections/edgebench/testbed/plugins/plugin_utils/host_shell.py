@@ -128,6 +128,11 @@ _REFUSALS = {
     r"(?P<who>\S+): Permission denied \((?P<how>[^)]*)\)": (
         "{who} is refused ({how}): see ansible_user and ansible_ssh_private_key_file, or ssh-copy-id {who}"
     ),
+    # Addresses that inventories have for machines that are not leased yet.
+    r"Could not resolve hostname (?P<name>[^\s:]+)\.not-provisioned\.invalid": (
+        "no machine: {name} is not leased; play playbooks/provision.yml or site.yml"
+    ),
+    r"(?P<why>no machine: .*)": "{why}",
     r"Could not resolve hostname (?P<name>[^\s:]+)": "no address is known for the name {name}: see ansible_host",
 }
 _SILENCES = (

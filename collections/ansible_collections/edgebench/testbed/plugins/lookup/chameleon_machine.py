@@ -1,0 +1,61 @@
+# Copyright the edgebench developers. Apache-2.0.
+"""The lookup ``edgebench.testbed.chameleon_machine``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleLookupError
+from ansible.plugins.lookup import LookupBase
+from ansible_collections.edgebench.testbed.plugins.plugin_utils.chameleon.errors import TestbedError
+from ansible_collections.edgebench.testbed.plugins.plugin_utils.chameleon.records import Records
+
+DOCUMENTATION = """
+name: chameleon_machine
+short_description: What is on record of a host's machine on Chameleon
+description:
+  - For inventories, which have no address for a machine that is not leased yet.
+options:
+  _terms:
+    description: Names of hosts.
+    required: true
+  state_dir:
+    description: The directory of records (C(chameleon_state_dir)).
+    type: path
+    required: true
+  fact:
+    description:
+      - Which fact. C(unfinished) are the directories of logs that have not come home whole.
+    choices: [address, id, unfinished]
+    type: str
+    required: true
+author:
+  - The edgebench developers (@edgebench)
+"""
+
+EXAMPLES = """
+ansible_host: >-
+  {{ lookup('edgebench.testbed.chameleon_machine', inventory_hostname, state_dir=chameleon_state_dir, fact='address') }}
+"""
+
+RETURN = """
+_raw:
+  description: The fact; an empty string where nothing is on record.
+  type: list
+  elements: str
+"""
+
+
+class LookupModule(LookupBase):
+    def run(self, terms: list[str], variables: dict[str, Any] | None = None, **options: Any) -> list[str]:
+        self.set_options(var_options=variables, direct=options)
+        records = Records(Path(self.get_option("state_dir")))
+        try:
+            machines = [records.machine(host) or {} for host in terms]
+        except TestbedError as exc:
+            raise AnsibleLookupError(str(exc)) from exc
+        if self.get_option("fact") == "unfinished":
+            homes = [home for machine in machines for home in machine.get("homes", [])]
+            return [home for home in homes if not Path(home, "DONE").exists()]
+        return [str(machine.get(self.get_option("fact")) or "") for machine in machines]
