@@ -38,8 +38,9 @@ setup: python
 dev: python
 	@$(KIT) setup --dev
 
+# Two processes: the tests of the Chameleon lab, which mostly wait, and all others.
 test: dev
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 lint: dev
 	@$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -60,7 +61,9 @@ def arm_lab(arm_machine):
     return arm_machine
 
 
-# OpenStack takes most of a minute to start. So it starts with the session, and the tests that want it come last.
+# OpenStack takes most of a minute to start, and its tests wait more than they work. In a session of one process it starts
+# with the session and its tests come last; in one of several (pytest -n) one process has all of its tests, from the start
+# on, and the others have the rest.
 
 
 class ChiTestbed(NamedTuple):
@@ -70,6 +73,7 @@ class ChiTestbed(NamedTuple):
     hosts: SshLab
 
 
+ONE_OF_SEVERAL = "PYTEST_XDIST_WORKER" in os.environ
 CHI_TESTBED = pytest.StashKey[Early[ChiTestbed]]()
 
 
@@ -84,19 +88,27 @@ def wants_chi_testbed(item: pytest.Item) -> bool:
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=wants_chi_testbed)
+    for item in filter(wants_chi_testbed, items):
+        item.add_marker(pytest.mark.xdist_group("chi_testbed"))
+    items.sort(key=wants_chi_testbed, reverse=ONE_OF_SEVERAL)
 
 
 def pytest_collection_finish(session):
     config = session.config
-    if any(map(wants_chi_testbed, session.items)) and not config.option.collectonly:
-        config.stash[CHI_TESTBED] = early = Early(start_chi_testbed)
-        config.add_cleanup(early.close)
+    if any(map(wants_chi_testbed, session.items)) and not (config.option.collectonly or ONE_OF_SEVERAL):
+        begin_chi_testbed(config)
+
+
+def begin_chi_testbed(config):
+    config.stash[CHI_TESTBED] = early = Early(start_chi_testbed)
+    config.add_cleanup(early.close)
 
 
 @pytest.fixture(scope="session")
 def chi_testbed(request):
     """The testbed of this session; tests use chi_lab and chi_hosts, which are the same as new."""
+    if CHI_TESTBED not in request.config.stash:
+        begin_chi_testbed(request.config)
     return request.config.stash[CHI_TESTBED].get()
 
 

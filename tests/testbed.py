@@ -36,7 +36,9 @@ class Bed:
         return {key: spec.get("default") for key, spec in SETTINGS.items()} | given | more
 
     def site(self, name: str = UC, **more: Any) -> Site:
-        return Site(self.settings(name, **more), self.said.append)
+        site = Site(self.settings(name, **more), self.said.append)
+        site.poll_s = 0.3
+        return site
 
 
 def wanted(*hosts: Resource, **more: Any) -> Wanted:

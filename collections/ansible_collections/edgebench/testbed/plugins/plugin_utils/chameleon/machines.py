@@ -46,7 +46,6 @@ class Machines(ABC):
     kind: ClassVar[str]  # server, container
     READY: ClassVar[str]
     BROKEN: ClassVar[tuple[str, ...]]  # states of which none comes back by waiting; such a machine is replaced
-    POLL_S: ClassVar[float] = 2.0
 
     def __init__(self, site: Site, records: Records) -> None:
         self.site, self.records = site, records
@@ -161,9 +160,7 @@ class Machines(ABC):
             return None, self.describe(machine)
 
         try:
-            machine = self.site.wait(
-                f"{self.kind} {asked.name}", look, asked.wait_s, "chameleon_machine_wait_s", poll_s=self.POLL_S
-            )
+            machine = self.site.wait(f"{self.kind} {asked.name}", look, asked.wait_s, "chameleon_machine_wait_s")
         except GoneError:
             raise TestbedError(
                 f"{self.site.name}: {self.kind} {asked.name} was deleted while it was made; has the lease ended?"

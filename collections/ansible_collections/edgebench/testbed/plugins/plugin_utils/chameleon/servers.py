@@ -201,7 +201,7 @@ class Servers(Machines):
                 return None, "answering, its console shows no host key yet"
             return None, f"up, and {address} does not answer yet"
 
-        lines = self.site.wait(f"SSH of {asked.host}", look, asked.wait_s, "chameleon_machine_wait_s", self.POLL_S)
+        lines = self.site.wait(f"SSH of {asked.host}", look, asked.wait_s, "chameleon_machine_wait_s")
         with self.records.one_at_a_time():
             forget_host_keys(known_hosts, address)  # those of whoever had the address before
             if lines:

@@ -22,7 +22,6 @@ from ansible_collections.edgebench.testbed.plugins.plugin_utils.chameleon.errors
 )
 
 REQUEST_S = 60  # one answer; Blazar takes some seconds to end a lease
-POLL_S = 2.0
 SAY_EVERY_S = 30
 
 # A site's settings, for argument specs of modules.
@@ -67,7 +66,10 @@ class Site:
         name: CHI@UC.
         settings: as in SETTINGS.
         source: where the credentials are from, in words.
+        poll_s: between two looks at what is waited for, in seconds.
     """
+
+    poll_s = 2.0
 
     def __init__(self, settings: Mapping[str, Any], say: Callable[[str], None] = lambda line: None) -> None:
         """Set python-chi to the site; the first question logs in.
@@ -164,7 +166,6 @@ class Site:
         look: Callable[[], tuple[Found | None, str]],
         seconds: float,
         setting: str = "",
-        poll_s: float = POLL_S,
     ) -> Found:
         """Look until there is something, and return it. A service that is away meanwhile is waited for as well.
 
@@ -173,7 +174,6 @@ class Site:
             look: returns what was found, or None, and how it stands, in words.
             seconds: after so many it is an error.
             setting: the variable that says how many.
-            poll_s: between two looks.
 
         Raises:
             TestbedError: it took too long; or whatever else `look` raises.
@@ -197,7 +197,7 @@ class Site:
             if state != said or now - said_at >= SAY_EVERY_S:
                 self.say(f"{self.name}: waiting for {what}: {state} (for at most {deadline - now:.0f} s more)")
                 said_at, said = now, state
-            time.sleep(min(poll_s, max(0.0, deadline - now)))
+            time.sleep(min(self.poll_s, max(0.0, deadline - now)))
 
 
 @contextlib.contextmanager
