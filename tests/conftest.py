@@ -61,9 +61,9 @@ def arm_lab(arm_machine):
     return arm_machine
 
 
-# OpenStack takes most of a minute to start, and its tests wait more than they work. In a session of one process it starts
-# with the session and its tests come last; in one of several (pytest -n) one process has all of its tests, from the start
-# on, and the others have the rest.
+# OpenStack takes most of a minute to start, and its tests wait more than they work. In a session of one process it
+# starts with the session and its tests come last; in one of several (pytest -n) one process has all of its tests, from
+# the start on, and the others have the rest.
 
 
 class ChiTestbed(NamedTuple):

@@ -77,7 +77,13 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def play(
-    playbook: Path, inventory: Any, *, check: bool = False, envvars: dict[str, str] | None = None, **extravars: Any
+    playbook: Path,
+    inventory: Any,
+    *,
+    check: bool = False,
+    limit: str | None = None,
+    envvars: dict[str, str] | None = None,
+    **extravars: Any,
 ) -> Played:
     """Play a playbook.
 
@@ -85,6 +91,7 @@ def play(
         playbook: its path.
         inventory: a path, or an inventory as a dict.
         check: in check mode.
+        limit: a pattern of hosts; others are left out.
         envvars: further environment variables.
         extravars: variables that win over all others.
     """
@@ -95,6 +102,7 @@ def play(
             inventory=inventory,
             extravars=extravars,
             cmdline="--check" if check else None,
+            limit=limit,
             envvars=environment(**(envvars or {})),
             quiet=True,
         )

@@ -223,7 +223,8 @@ def test_a_lease_that_will_not_suffice_is_extended(bed):
     asked = wanted(SKYLAKE, needed_s={"h0": 3 * 3600.0})
     kept = ensured(bed, site, dataclasses.replace(asked, extend=False))
     assert not kept.changed
-    assert "goes on in a later lease" in kept.notes[0]
+    assert "it will get through about" in kept.notes[0]
+    assert "the rest goes on in a later lease" in kept.notes[0]
     longer = ensured(bed, site, asked)
     assert longer.changed
     assert longer.notes == []

@@ -222,3 +222,40 @@ def test_a_controller_that_is_killed_leaves_what_the_next_play_finds(experiment,
     assert (len(left["servers"]), len(left["leases of CHI@UC"]), len(left["leases of CHI@Edge"])) == (1, 1, 1)
     assert experiment.play("playbooks/teardown.yml").rc == 0
     assert set(chi_lab.left()) == {"key pairs"}
+
+
+def test_a_limit_gives_back_only_what_it_names(experiment, chi_lab):
+    experiment.keep("servers", {"skylake", "cascadelake"})
+    experiment.keep("pis", set())
+    sites = experiment.inventory / "hosts.yml"
+    sites.write_text(sites.read_text().replace("compute_cascadelake_r", "compute_cascadelake"))
+    assert experiment.play("playbooks/provision.yml", chameleon_wait_for_machines=False).rc == 0
+    left = chi_lab.left()
+    assert (len(left["servers"]), len(left["leases of CHI@UC"])) == (2, 1)
+    assert experiment.play("playbooks/teardown.yml", limit="skylake").rc == 0
+    left = chi_lab.left()
+    assert (len(left["servers"]), len(left["leases of CHI@UC"])) == (1, 1)
+    assert list(experiment.records.machines(UC)) == ["cascadelake"]
+
+    experiment.keep("servers", set())
+    experiment.keep("pis", {"pi4"})
+    assert experiment.play("playbooks/teardown.yml").rc == 0
+    assert set(chi_lab.left()) == {"key pairs"}, "although no host of the inventory is at that site any more"
+
+
+def test_logs_that_are_not_home_keep_their_machine(experiment, chi_lab, chi_hosts):
+    experiment.keep("pis", set())
+    slow = experiment.directory / "slow"
+    slow.write_text(FAKE.read_text().replace('echo "INFO: STARTING!"', 'sleep 3\necho "INFO: STARTING!"'))
+    more = {"benchmark_model_path": str(slow), "chameleon_lease_hours": 0.01}
+    reserve_s = int((leases.end_of(now(), 0.01) - now()).total_seconds()) - 1
+    assert "the machine goes back at" in experiment.play(**more, benchmark_run_reserve_s=reserve_s).failure()
+    address = experiment.records.machine("skylake")["address"]
+    [i] = [i for i in range(chi_hosts.count) if chi_hosts.address(i) == address]
+    chi_hosts.cut(i)
+    kept = experiment.play("playbooks/teardown.yml")
+    assert "server edgebench-skylake: what it has measured is not home and cannot be had now" in kept.failure()
+    assert set(chi_lab.left()) > {"servers", "leases of CHI@UC"}
+    chi_hosts.heal(i)
+    assert experiment.play("playbooks/teardown.yml").rc == 0
+    assert set(chi_lab.left()) == {"key pairs"}

@@ -13,21 +13,21 @@ from ansible_collections.edgebench.testbed.plugins.plugin_utils.chameleon.record
 
 DOCUMENTATION = """
 name: chameleon_machine
-short_description: What is on record of a host's machine on Chameleon
+short_description: What is on record of hosts' machines on Chameleon
 description:
   - For inventories, which have no address for a machine that is not leased yet.
 options:
   _terms:
     description: Names of hosts.
-    required: true
   state_dir:
     description: The directory of records (C(chameleon_state_dir)).
     type: path
     required: true
   fact:
     description:
-      - Which fact. C(unfinished) are the directories of logs that have not come home whole.
-    choices: [address, id, unfinished]
+      - Which fact. C(unfinished) are the directories of logs that have not come home whole; C(sites), of no host, is
+        where anything is leased.
+    choices: [address, id, unfinished, sites]
     type: str
     required: true
 author:
@@ -52,6 +52,8 @@ class LookupModule(LookupBase):
         self.set_options(var_options=variables, direct=options)
         records = Records(Path(self.get_option("state_dir")))
         try:
+            if self.get_option("fact") == "sites":
+                return records.sites()
             machines = [records.machine(host) or {} for host in terms]
         except TestbedError as exc:
             raise AnsibleLookupError(str(exc)) from exc

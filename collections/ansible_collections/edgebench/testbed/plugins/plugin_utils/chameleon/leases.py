@@ -581,9 +581,10 @@ def _too_short(site: Site, lease: Record, wanted: Wanted, now: datetime) -> list
     end_at, needed = utc(lease["end_utc"]), needed_until(lease, wanted, now)
     if needed <= end_at:
         return []
+    share = max(0.0, (end_at - now) / (needed - now))
     return [
         f"{site.name}: lease {lease['name']} ends at {lease['end_utc']}, and measuring would take until about "
-        f"{utc_text(needed)}; what is not measured by then goes on in a later lease (play again)"
+        f"{utc_text(needed)}: it will get through about {100 * share:.0f} %; the rest goes on in a later lease"
     ]
 
 

@@ -67,6 +67,11 @@ class Records:
         records = {host: self.machine(host) for host in sorted(found)}
         return {host: record for host, record in records.items() if record and record["site"] == site}
 
+    def sites(self) -> list[str]:
+        """Where anything of ours is."""
+        found = {self._read(path.name)["site"] for path in self.directory.glob("leases.*.json")}
+        return sorted(found | {self._read(path.name)["site"] for path in self.directory.glob("machine.*.json")})
+
     def owner(self) -> str:
         """A word that marks what was made with these records; made the first time."""
         with self._locked(".lock"):
