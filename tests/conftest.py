@@ -87,6 +87,7 @@ def wants_chi_testbed(item: pytest.Item) -> bool:
     return "chi_testbed" in getattr(item, "fixturenames", ())
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the mark
 def pytest_collection_modifyitems(items):
     for item in filter(wants_chi_testbed, items):
         item.add_marker(pytest.mark.xdist_group("chi_testbed"))

@@ -150,6 +150,24 @@ def test_a_machine_of_an_earlier_lease_is_forgotten(bed):
     assert new["id"] != old["id"]
 
 
+def test_a_host_that_is_another_kind_of_machine_now_is_told(bed):
+    servers, asked = leased(bed, bed.site(), SKYLAKE)
+    bed.records.keep_machine("h0", {"site": EDGE, "kind": "container", "id": "1", "lease_id": "1"})
+    with pytest.raises(TestbedError, match="h0 is on record as a container at CHI@Edge"):
+        servers.ensure(asked())
+
+
+def test_a_machine_whose_lease_is_over_is_not_kept_for_its_logs(bed, chi_lab):
+    site = bed.site()
+    servers, asked = leased(bed, site, SKYLAKE)
+    servers.ensure(asked(options={"console_wait_s": 0}))
+    [still] = teardown.end_everything(site, bed.records, ["h0"], 60)[:1]
+    assert "not home" in still
+    site.blazar.lease.delete(asked().lease["id"])
+    assert teardown.end_everything(site, bed.records, ["h0"], 60) == []
+    assert set(chi_lab.left()) == {"key pairs"}
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -109,6 +109,17 @@ def test_an_outage_of_the_service_in_the_middle_is_survived(connection, chi_lab,
     timer.join()
 
 
+def test_it_can_be_made_anew_with_credentials_of_the_environment(container, chi_lab, monkeypatch):
+    for name, value in chi_lab.environment(EDGE).items():
+        monkeypatch.setenv(name, value)
+    settings, container_id = container
+    connection = connect((settings | {"credentials": ""}, container_id))
+    for _ in range(2):
+        assert connection.exec_command("echo hello")[1] == b"hello\n"
+        connection.reset()
+    connection.close()
+
+
 def test_nothing_is_left_in_the_container(container):
     connection = connect(container)
     for _ in range(3):

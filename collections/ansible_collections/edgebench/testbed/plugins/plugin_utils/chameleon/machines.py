@@ -57,7 +57,12 @@ class Machines(ABC):
             TestbedError: there is none; says why, by the service's own words.
         """
         record = self.records.machine(asked.host)
-        if record and (record["kind"] != self.kind or record["lease_id"] != asked.lease["id"]):
+        if record and (record["kind"], record["site"]) != (self.kind, self.site.name):
+            raise TestbedError(
+                f"{asked.host} is on record as a {record['kind']} at {record['site']}; play teardown.yml first, "
+                "or give the new machine another name"
+            )
+        if record and record["lease_id"] != asked.lease["id"]:
             if check:
                 return True, None
             self.delete(asked.host)  # of an earlier lease; it went with that

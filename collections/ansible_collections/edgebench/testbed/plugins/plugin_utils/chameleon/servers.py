@@ -185,7 +185,7 @@ class Servers(Machines):
             "console", or "first contact": nobody vouches for the key, and SSH takes what it is shown the first time.
         """
         address, known_hosts = record["address"], Path(asked.options["known_hosts"])
-        open_since: list[float] = []
+        wait_s, open_since = float(asked.options["console_wait_s"]), []
 
         def look() -> tuple[str | None, str]:
             with suppress(RefusedError, UnavailableError):  # not every site has a console
@@ -194,9 +194,11 @@ class Servers(Machines):
                 )
                 if keys := host_keys(text or ""):
                     return "".join(f"{address} {key}\n" for key in keys), ""
+            if not wait_s:
+                return "", ""
             if _answers(address):
                 open_since.append(time.monotonic())
-                if time.monotonic() - open_since[0] >= float(asked.options["console_wait_s"]):
+                if time.monotonic() - open_since[0] >= wait_s:
                     return "", ""
                 return None, "answering, its console shows no host key yet"
             return None, f"up, and {address} does not answer yet"
@@ -205,6 +207,7 @@ class Servers(Machines):
         with self.records.one_at_a_time():
             forget_host_keys(known_hosts, address)  # those of whoever had the address before
             if lines:
+                known_hosts.parent.mkdir(parents=True, exist_ok=True)
                 with known_hosts.open("a", encoding="ascii") as file:
                     file.write(lines)
         if not lines:

@@ -85,10 +85,7 @@ class Site:
         with _quiet():
             found = credentials.find(self.name, settings, os.environ)
         self.source = found.source
-        with _quiet():
-            # python-chi takes what it finds in the environment as defaults, whatever site that belongs to.
-            for name in [name for name in os.environ if name.startswith("OS_")]:
-                del os.environ[name]
+        with _quiet(), _nothing_in_environment():
             import chi
 
             chi.reset()
@@ -215,6 +212,16 @@ def _quiet() -> Iterator[None]:
             yield
         finally:
             logging.disable(before)
+
+
+@contextlib.contextmanager
+def _nothing_in_environment() -> Iterator[None]:
+    """python-chi takes what it finds in the environment as defaults, whatever site that belongs to."""
+    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("OS_")}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 def _status(exc: Exception) -> int:

@@ -33,7 +33,7 @@ def end_everything(site: Site, records: Records, keep: Collection[str], wait_s: 
     Args:
         site: where.
         records: of what is ours.
-        keep: hosts whose machines stay, since their logs are not home.
+        keep: hosts whose machines, where they are still there, stay, since their logs are not home.
         wait_s: for each end, in seconds.
 
     Raises:
@@ -42,7 +42,7 @@ def end_everything(site: Site, records: Records, keep: Collection[str], wait_s: 
     site.login()
     left = []
     for host, record in records.machines(site.name).items():
-        if host in keep:
+        if host in keep and of_kind(record, site, records).find(record) is not None:
             left.append(
                 f"{record['kind']} {record['name']}: what it has measured is not home and cannot be had now "
                 "(-e chameleon_teardown_force=true ends it all the same, and that is lost)"
