@@ -40,7 +40,7 @@ dev: python
 
 # Two processes: the tests of the Chameleon lab, which mostly wait, and all others.
 test: dev
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 lint: dev
 	@$(BIN)/ruff check .

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pytest
 from ansible.plugins.loader import init_plugin_loader
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.labs.armlab import ArmLab
 from tests.labs.chilab import ChiLab
@@ -73,6 +74,7 @@ class ChiTestbed(NamedTuple):
     hosts: SshLab
 
 
+CHAMELEON = "tests/integration/chameleon/"
 ONE_OF_SEVERAL = "PYTEST_XDIST_WORKER" in os.environ
 CHI_TESTBED = pytest.StashKey[Early[ChiTestbed]]()
 
@@ -87,11 +89,19 @@ def wants_chi_testbed(item: pytest.Item) -> bool:
     return "chi_testbed" in getattr(item, "fixturenames", ())
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the mark
 def pytest_collection_modifyitems(items):
-    for item in filter(wants_chi_testbed, items):
-        item.add_marker(pytest.mark.xdist_group("chi_testbed"))
     items.sort(key=wants_chi_testbed, reverse=ONE_OF_SEVERAL)
+
+
+class ChameleonInOne(LoadScopeScheduling):
+    """Each test goes to whichever process is free, but for those of the testbed, which go to one together."""
+
+    def _split_scope(self, nodeid):
+        return CHAMELEON if nodeid.startswith(CHAMELEON) else nodeid
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return ChameleonInOne(config, log)
 
 
 def pytest_collection_finish(session):

@@ -89,7 +89,8 @@ class ActionModule(HostAction):
         if user["time_s"] is not None:
             record["clock_offset_s"] = round(user["time_s"] - now)
         if args["container"]:
-            record["virtualization"] = f"container ({args['container']})"
+            # Each container has a name of its own; a campaign may go on in another one on the same device.
+            record |= {"virtualization": f"container ({args['container']})", "hostname": None}
         changed = False
         if args["dest"]:
             path = Path(args["dest"]).absolute()

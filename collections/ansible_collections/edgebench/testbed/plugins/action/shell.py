@@ -28,6 +28,10 @@ options:
     type: list
     elements: int
     default: [10]
+  may_refuse_key:
+    description: A host that refuses our SSH key may take it in a while, since it has just booted.
+    type: bool
+    default: false
   check_mode_safe:
     description: The script changes nothing, so it runs in check mode as well.
     type: bool
@@ -77,12 +81,14 @@ class ActionModule(HostAction):
         "args": {"type": "list", "elements": "str", "default": []},
         "stdin": {"type": "str", "default": ""},
         "changed_codes": {"type": "list", "elements": "int", "default": [10]},
+        "may_refuse_key": {"type": "bool", "default": False},
         "check_mode_safe": {"type": "bool", "default": False},
     }
 
     def act(self, args: dict[str, Any], shell: HostShell, task_vars: dict[str, Any]) -> dict[str, Any]:
         if self._task.check_mode and not args["check_mode_safe"]:
             return {"skipped": True, "msg": "not run in check mode"}
+        shell.may_refuse_key = args["may_refuse_key"]
         reply = shell.run(args["script"], *args["args"], stdin=args["stdin"].encode())
         result = {
             "rc": reply.rc,

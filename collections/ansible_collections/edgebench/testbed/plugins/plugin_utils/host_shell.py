@@ -20,6 +20,7 @@ from ansible.utils.display import Display
 display = Display()
 
 RETRY_S = 5
+_KEY_REFUSED = "Permission denied"
 
 # What a host's login shell says of its own, before (a .bashrc that greets), is no output of ours; and output without
 # its end was cut off, whatever the connection plugin says (adb's exit code is 0 then). No exit code of a script can be
@@ -67,6 +68,7 @@ class HostShell:
     def __init__(self, connection: Any, host: str, patience_s: float = 0) -> None:
         """`patience_s`: how long the host may be out of reach, in seconds, before that is an error."""
         self._connection, self.host, self.patience_s = connection, host, patience_s
+        self.may_refuse_key = False  # as a machine does that has just booted: then that is out of reach as well
 
     def say(self, line: str) -> None:
         """Show a line to whoever watches the play."""
@@ -89,7 +91,8 @@ class HostShell:
             except AnsibleConnectionFailure as exc:
                 now = time.monotonic()
                 lost_at = lost_at or now
-                if now - lost_at >= self.patience_s or is_refusal(str(exc)):
+                final = is_refusal(str(exc)) and not (self.may_refuse_key and _KEY_REFUSED in str(exc))
+                if now - lost_at >= self.patience_s or final:
                     raise AnsibleConnectionFailure(explain(str(exc))) from None  # Ansible would show both
                 self.say(f"out of reach for {now - lost_at:.0f} s, trying again: {explain(str(exc))}")
                 time.sleep(RETRY_S)

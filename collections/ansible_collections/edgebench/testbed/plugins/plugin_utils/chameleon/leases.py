@@ -173,7 +173,7 @@ def end(site: Site, records: Records, lease: Record, wait_s: float = 300) -> Non
             site.ask("end the lease", lambda: site.blazar.lease.delete(lease["id"]))
         return None, status
 
-    site.wait(f"the end of lease {lease['name']}", look, wait_s, "chameleon_lease_wait_s")
+    site.wait(f"the end of lease {lease['name']}", look, wait_s, "chameleon_delete_wait_s")
     _forget(site, records, lease, datetime.now(UTC))
 
 

@@ -21,8 +21,6 @@ from ansible_collections.edgebench.testbed.plugins.plugin_utils.chameleon.errors
 from ansible_collections.edgebench.testbed.plugins.plugin_utils.chameleon.machines import OWNER, Asked, Machines
 from ansible_collections.edgebench.testbed.plugins.plugin_utils.chameleon.records import Record
 
-# How long the console may keep silent about host keys once something answers at port 22: cloud-init prints them last.
-CONSOLE_LAG_S = 60
 # Between these lines cloud-init shows the host's public keys (cloudinit/config/cc_keys_to_console.py).
 _KEYS = re.compile(r"-----BEGIN SSH HOST KEY KEYS-----(.*?)-----END SSH HOST KEY KEYS-----", re.DOTALL)
 _KEY = re.compile(r"\b((?:ssh|ecdsa|sk)-[a-z0-9@.-]+) ([A-Za-z0-9+/]+={0,2})")

@@ -7,6 +7,7 @@ import contextlib
 import io
 import logging
 import os
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +24,7 @@ from ansible_collections.edgebench.testbed.plugins.plugin_utils.chameleon.errors
 
 REQUEST_S = 60  # one answer; Blazar takes some seconds to end a lease
 SAY_EVERY_S = 30
+LOG_IN = "log in"  # what for
 
 # A site's settings, for argument specs of modules.
 SETTINGS = {
@@ -108,10 +110,10 @@ class Site:
         Raises:
             TestbedError: the credentials are not accepted, or are of another project than the settings say.
         """
-        project = self.ask("log in", lambda: self.chi.session().get_project_id())
+        project = self.ask(LOG_IN, lambda: self.chi.session().get_project_id())
         wanted = self.settings.get("project")
         if wanted and wanted != project:
-            access = self.ask("log in", lambda: self.chi.session().session.auth.get_access(self.chi.session().session))
+            access = self.ask(LOG_IN, lambda: self.chi.session().session.auth.get_access(self.chi.session().session))
             if access.project_name != wanted:
                 raise TestbedError(
                     f"{self.name}: {self.source} is of project {access.project_name}, and the inventory's project is "
@@ -137,7 +139,7 @@ class Site:
 
     def _translated(self, what: str, exc: Exception) -> TestbedError:
         status, reason = _status(exc), _reason(exc)
-        if status == 401:
+        if status == 401 or (what == LOG_IN and status == 404):  # of an application credential that is gone
             return RefusedError(
                 f"{self.name} does not accept the credentials ({self.source}): wrong, expired or deleted. Make a new "
                 "application credential there (Identity, Application Credentials) and put it in their place",
@@ -248,4 +250,6 @@ def silence(exc: Exception) -> str:
     text = " ".join(str(exc).split()).rpartition(": ")[2]
     while text.count(")") > text.count("("):
         text = text[: text.rindex(")")]
+    if text.startswith("("):  # ('Connection aborted.', ConnectionResetError(104, 'Connection reset by peer'))
+        text = re.findall(r"'([^']+)'", text)[-1]
     return text.rstrip("'\"") or type(exc).__name__

@@ -173,7 +173,7 @@ def test_a_machine_whose_lease_is_over_is_not_kept_for_its_logs(bed, chi_lab):
     [
         ({"image": "CC-Debian"}, "CHI@UC has no image 'CC-Debian'"),
         ({"key": ""}, "no SSH key is named"),
-        ({"key": "desktop"}, "has no key pair 'desktop' of yours (only laptop)"),
+        ({"key": "desktop"}, "has no key pair 'desktop' of yours (it has laptop)"),
         ({"network": "mynet"}, "has no network 'mynet'"),
         ({"flavor": "huge"}, "has no flavor 'huge'"),
     ],

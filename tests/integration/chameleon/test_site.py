@@ -10,12 +10,16 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.edgebench.testbed.plugins.plugin_utils.chameleon import leases
-from ansible_collections.edgebench.testbed.plugins.plugin_utils.chameleon.records import Records, utc
+from ansible_collections.edgebench.testbed.plugins.plugin_utils.chameleon.records import (
+    Records,
+    utc,
+    utc_text,
+)
 
 from tests.labs.chilab import EDGE, UC, host_keys_on_console
 from tests.playing import ROOT, environment, play, tiny_campaign
@@ -37,8 +41,8 @@ class Experiment:
         self.inventory = directory / "inventory"
         shutil.copytree(ROOT / "inventory/chameleon", self.inventory)
         self.records = Records(self.inventory / ".chameleon")
-        for kind, others in (("servers", {"skylake"}), ("pis", {"pi4"})):
-            self.keep(kind, others)
+        self.kept = {"servers": {"skylake"}, "pis": {"pi4"}}
+        self.keep("pis", {"pi4"})
         common = {"credentials": str(self.bed.clouds)}
         sites = {UC: common | {"image": IMAGE, "key": KEY}, EDGE: common | {"image": "python:3.11"}}
         self.settings = tiny_campaign(
@@ -58,12 +62,11 @@ class Experiment:
 
     def keep(self, group: str, hosts: set[str]) -> None:
         """Have only these hosts in a group of the inventory."""
-        path = self.inventory / "hosts.yml"
-        inventory = yaml.safe_load(path.read_text())
-        of_group = inventory["all"]["children"]["chameleon"]["children"][group]["hosts"]
-        for name in set(of_group) - hosts:
-            del of_group[name]
-        path.write_text(yaml.safe_dump(inventory))
+        self.kept[group] = hosts
+        inventory = yaml.safe_load((ROOT / "inventory/chameleon/hosts.yml").read_text())
+        for name, of_group in inventory["all"]["children"]["chameleon"]["children"].items():
+            of_group["hosts"] = {host: of_group["hosts"][host] for host in self.kept[name]}
+        (self.inventory / "hosts.yml").write_text(yaml.safe_dump(inventory))
 
     def play(self, playbook="site.yml", **more):
         return play(ROOT / playbook, str(self.inventory), **self.settings | more)
@@ -81,7 +84,7 @@ def experiment(chi_lab, chi_hosts, tmp_path):
     return Experiment(chi_lab, chi_hosts, tmp_path)
 
 
-def test_from_credentials_to_a_report_and_nothing_is_left(experiment, chi_lab):
+def test_from_credentials_to_a_report_and_nothing_is_left(experiment, chi_lab, chi_hosts):
     first = experiment.play()
     assert first.rc == 0, first.stdout
     runs = experiment.runs()
@@ -94,6 +97,11 @@ def test_from_credentials_to_a_report_and_nothing_is_left(experiment, chi_lab):
     facts = {host: json.loads((experiment.logs(host) / "host.json").read_text()) for host in ("pi4", "skylake")}
     assert facts["skylake"]["hostname"] == "h0"
     assert facts["pi4"]["virtualization"] == "container (CHI@Edge)"
+    [lease] = experiment.records.leases(UC)
+    end = f"{utc(lease['end_utc']):%Y-%m-%d %H:%M} UTC"
+    assert chi_hosts.shell(0, "cat /home/lab/edgebench/campaigns/leased/until").endswith(f" {end}\n"), (
+        "the run knows when the lease ends"
+    )
     report = (experiment.directory / "results/report.md").read_text()
     assert "Container (Raspberry Pi 4)" in report
     assert "What leasing them cost" in report
@@ -141,6 +149,28 @@ def test_a_site_that_is_full_does_not_hold_up_the_others(experiment, chi_lab):
     assert {run["host"] for run in experiment.runs()} == {"pi4", "skylake"}
 
 
+def test_wrong_credentials_are_found_before_anything_else(experiment, chi_lab):
+    text = experiment.bed.clouds.read_text()
+    experiment.bed.clouds.write_text(text.replace("application_credential_id: ", "application_credential_id: x"))
+    experiment.keep("pis", set())
+    played = experiment.play()
+    assert "CHI@UC does not accept the credentials (cloud 'uc' of" in played.failure()
+    assert not (experiment.directory / "models").exists()
+    assert not (experiment.directory / "logs").exists()
+    assert set(chi_lab.left()) == {"key pairs"}
+
+
+def test_a_campaign_goes_on_in_another_container(experiment, chi_lab):
+    experiment.keep("servers", set())
+    assert experiment.play().rc == 0
+    before = {path: path.read_bytes() for path in (experiment.logs("pi4") / "runs").iterdir()}
+    (experiment.logs("pi4") / "DONE").unlink()
+    chi_lab.kill_container(experiment.records.machine("pi4")["id"])
+    again = experiment.play()
+    assert again.rc == 0, again.stdout
+    assert {path: path.read_bytes() for path in (experiment.logs("pi4") / "runs").iterdir()} == before
+
+
 def test_a_check_run_leases_nothing(experiment, chi_lab):
     checked = play(ROOT / "site.yml", str(experiment.inventory), check=True, **experiment.settings)
     assert checked.rc == 0, checked.stdout
@@ -183,9 +213,9 @@ def test_a_lease_that_ends_early_is_told_and_a_later_one_goes_on(experiment):
     slow.write_text(
         FAKE.read_text().replace('echo "INFO: STARTING!"', 'mkdir /tmp/first && sleep 20\necho "INFO: STARTING!"')
     )
-    more = {"benchmark_model_path": str(slow), "chameleon_lease_hours": 0.01}
-    reserve_s = int((leases.end_of(now(), 0.01) - now()).total_seconds()) - 39
-    first = experiment.play(**more, benchmark_run_reserve_s=reserve_s)
+    more = {"benchmark_model_path": str(slow)}
+    until = utc_text(now() + timedelta(seconds=39))  # as of a lease that ends then
+    first = experiment.play(**more, benchmark_run_until=until, benchmark_run_reserve_s=0)
     assert first.rc != 0
     assert "the machine goes back at" in first.failure()
     assert "1 of 4 runs are measured and come home" in first.failure()
@@ -225,13 +255,14 @@ def test_a_controller_that_is_killed_leaves_what_the_next_play_finds(experiment,
 
 
 def test_a_limit_gives_back_only_what_it_names(experiment, chi_lab):
-    experiment.keep("servers", {"skylake", "cascadelake"})
     experiment.keep("pis", set())
+    experiment.keep("servers", {"skylake", "cascadelake"})
     sites = experiment.inventory / "hosts.yml"
     sites.write_text(sites.read_text().replace("compute_cascadelake_r", "compute_cascadelake"))
-    assert experiment.play("playbooks/provision.yml", chameleon_wait_for_machines=False).rc == 0
+    made = experiment.play("playbooks/provision.yml", chameleon_wait_for_machines=False)
+    assert made.rc == 0, made.stdout
     left = chi_lab.left()
-    assert (len(left["servers"]), len(left["leases of CHI@UC"])) == (2, 1)
+    assert (len(left["servers"]), len(left["leases of CHI@UC"])) == (2, 1), made.stdout
     assert experiment.play("playbooks/teardown.yml", limit="skylake").rc == 0
     left = chi_lab.left()
     assert (len(left["servers"]), len(left["leases of CHI@UC"])) == (1, 1)
@@ -247,9 +278,8 @@ def test_logs_that_are_not_home_keep_their_machine(experiment, chi_lab, chi_host
     experiment.keep("pis", set())
     slow = experiment.directory / "slow"
     slow.write_text(FAKE.read_text().replace('echo "INFO: STARTING!"', 'sleep 3\necho "INFO: STARTING!"'))
-    more = {"benchmark_model_path": str(slow), "chameleon_lease_hours": 0.01}
-    reserve_s = int((leases.end_of(now(), 0.01) - now()).total_seconds()) - 1
-    assert "the machine goes back at" in experiment.play(**more, benchmark_run_reserve_s=reserve_s).failure()
+    more = {"benchmark_model_path": str(slow), "benchmark_run_until": utc_text(now())}
+    assert "the machine goes back at" in experiment.play(**more).failure()
     address = experiment.records.machine("skylake")["address"]
     [i] = [i for i in range(chi_hosts.count) if chi_hosts.address(i) == address]
     chi_hosts.cut(i)
