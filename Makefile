@@ -38,9 +38,8 @@ setup: python
 dev: python
 	@$(KIT) setup --dev
 
-# Two processes: the tests of the Chameleon lab, which mostly wait, and all others.
 test: dev
-	@$(BIN)/python -m pytest -n 2 $(ARGS)
+	@$(BIN)/python -m pytest $(ARGS)
 
 lint: dev
 	@$(BIN)/ruff check .

@@ -855,10 +855,10 @@ leave() {
 
 stop_by_signal() { # $1: exit code
   trap '' TERM INT HUP
-  # The signal may have come between the start of the runner and the note of its pid.
+  # The signal may have come between the start of the runner, or of its watchdog, and the note of its pid.
   newest=${!:-}
-  if [ -z "$runner_pid" ] && [ "$newest" != "$newest_before" ] && read_stat "$newest" && [ "$stat_parent" = $$ ]; then
-    runner_pid=$newest
+  if [ "$newest" != "${runner_pid:-$newest_before}" ] && read_stat "$newest" && [ "$stat_parent" = $$ ]; then
+    if [ -z "$runner_pid" ]; then runner_pid=$newest; else watchdog_pid=$newest; fi
   fi
   end_helper "$watchdog_pid" watchdog
   if [ -n "$runner_pid" ]; then

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from tests.labs.common import wait_for
 from tests.labs.skipping import started
 from tests.labs.sshlab import SshLab
 from tests.playing import ROOT, play, tiny_campaign
@@ -72,11 +74,24 @@ def test_a_play_costs_the_same_for_more_repetitions(ssh_lab, settings):
 
 
 def test_hosts_do_not_wait_for_a_slow_one(ssh_lab, settings, tmp_path):
-    slow = tmp_path / "slow"
-    slow.write_text(FAKE.read_text().replace('echo "INFO: STARTING!"', 'echo "INFO: STARTING!"\nsleep 1.5'))
+    slow = tmp_path / "slow"  # until the others are done and reported
+    waits = 'echo "INFO: STARTING!"\nuntil [ -e /tmp/go ]; do sleep 0.1; done'
+    slow.write_text(FAKE.read_text().replace('echo "INFO: STARTING!"', waits))
     inventory = ssh_lab.inventory(benchmark_model_path=str(FAKE))
     inventory["all"]["hosts"]["h0"]["benchmark_model_path"] = str(slow)
-    played = play(ROOT / "site.yml", inventory, **settings)
+
+    def others_are_reported():
+        table = tmp_path / "results/tables/runs.csv"
+        return table.exists() and {"h1", "h2"} <= {run["host"] for run in rows(tmp_path)}
+
+    def let_go():
+        wait_for("the report of the other hosts", 300, others_are_reported, pause_s=1)
+        ssh_lab.shell(0, "touch /tmp/go")
+
+    with ThreadPoolExecutor() as pool:
+        released = pool.submit(let_go)
+        played = play(ROOT / "site.yml", inventory, **settings)
+        released.result()
     assert played.rc == 0, played.stdout
     ended = [
         (event["event_data"]["task"], event["event_data"]["host"])
