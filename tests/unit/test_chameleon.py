@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
 from ansible_collections.edgebench.testbed.plugins.action.lease import moment, resource
 from ansible_collections.edgebench.testbed.plugins.plugin_utils.chameleon import credentials, leases, servers
 from ansible_collections.edgebench.testbed.plugins.plugin_utils.chameleon.errors import TestbedError
 from ansible_collections.edgebench.testbed.plugins.plugin_utils.chameleon.records import Records
+
+from tests.playing import ROOT
 
 SITE = "CHI@UC"
 CLOUDS = """
@@ -238,3 +243,22 @@ def test_logs_say_which_leases_served_a_host(tmp_path):
     [entry] = leases._entries(home / "leases.json")
     assert datetime.fromisoformat(entry["released_utc"]) - now < timedelta(seconds=1)
     assert records.leases(SITE) == []
+
+
+def test_adding_hardware_is_a_line_in_the_inventory(tmp_path):
+    directory = tmp_path / "mine"
+    shutil.copytree(ROOT / "inventory/chameleon", directory)
+    hosts = directory / "hosts.yml"
+    hosts.write_text(hosts.read_text().replace("            skylake:", "            skylake[1:4]:"))
+    loaded = InventoryManager(DataLoader(), sources=[str(directory)])
+    names = {host.name for host in loaded.get_hosts("chameleon")}
+    assert names == {
+        "icelake",
+        "cascadelake",
+        "broadwell",
+        "haswell",
+        "pi5",
+        "pi4",
+        *(f"skylake{i}" for i in range(1, 5)),
+    }
+    assert loaded.get_host("skylake3").vars["chameleon_node_type"] == "compute_skylake"
