@@ -283,6 +283,11 @@ def test_logs_that_are_not_home_keep_their_machine(experiment, chi_lab, chi_host
     address = experiment.records.machine("skylake")["address"]
     [i] = [i for i in range(chi_hosts.count) if chi_hosts.address(i) == address]
     chi_hosts.cut(i)
+    unreachable = experiment.play(chameleon_machine_wait_s=8)
+    assert "skylake: waited 8 s for it in vain" in unreachable.failure()
+    assert set(chi_lab.left()) > {"servers", "leases of CHI@UC"}, (
+        "it is not cleaned up, whatever chameleon_cleanup says"
+    )
     kept = experiment.play("playbooks/teardown.yml")
     assert "server edgebench-skylake: what it has measured is not home and cannot be had now" in kept.failure()
     assert set(chi_lab.left()) > {"servers", "leases of CHI@UC"}

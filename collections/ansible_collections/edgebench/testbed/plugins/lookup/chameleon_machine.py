@@ -54,10 +54,9 @@ class LookupModule(LookupBase):
         try:
             if self.get_option("fact") == "sites":
                 return records.sites()
+            if self.get_option("fact") == "unfinished":
+                return [home for host in terms for home in records.unfinished(host)]
             machines = [records.machine(host) or {} for host in terms]
         except TestbedError as exc:
             raise AnsibleLookupError(str(exc)) from exc
-        if self.get_option("fact") == "unfinished":
-            homes = [home for machine in machines for home in machine.get("homes", [])]
-            return [home for home in homes if not Path(home, "DONE").exists()]
         return [str(machine.get(self.get_option("fact")) or "") for machine in machines]

@@ -51,7 +51,7 @@ class MachineAction(TestbedAction):
                 f"{exc}. Play again: what is there by then is used. It costs until playbooks/teardown.yml"
             ) from exc
         except TestbedError as exc:
-            raise TestbedError(f"{exc}{self._cleaned(machines, args) if args['clean_up'] else ''}") from exc
+            raise TestbedError(f"{exc}{self._cleaned(machines, args)}") from exc
         if args["home"] and record and not check:
             facts = {
                 "kind": resource.kind,
@@ -78,7 +78,14 @@ class MachineAction(TestbedAction):
         return {"changed": changed or bool(ended), "ended": ended}
 
     def _cleaned(self, machines: Machines, args: dict[str, Any]) -> str:
-        """After a failure: the machine, and a lease that was only for it, go. Returns what came of that, in words."""
+        """After a failure the machine, and a lease that was only for it, go: but not one that has measured.
+
+        Returns what came of that, in words.
+        """
+        if not args["clean_up"]:
+            return ""
+        if machines.records.unfinished(args["host"]):
+            return "; it stays, since what it has measured is not home. See playbooks/teardown.yml"
         try:
             self._absent(machines, args, check=False)
         except TestbedError as exc:

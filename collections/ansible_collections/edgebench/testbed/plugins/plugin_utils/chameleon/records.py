@@ -67,6 +67,11 @@ class Records:
         records = {host: self.machine(host) for host in sorted(found)}
         return {host: record for host, record in records.items() if record and record["site"] == site}
 
+    def unfinished(self, host: str) -> list[str]:
+        """Where logs of a host's machine belong, on the controller, that have not come home whole."""
+        homes = (self.machine(host) or {}).get("homes", [])
+        return [home for home in homes if not Path(home, "DONE").exists()]
+
     def sites(self) -> list[str]:
         """Where anything of ours is."""
         found = {self._read(path.name)["site"] for path in self.directory.glob("leases.*.json")}
