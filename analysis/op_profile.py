@@ -78,7 +78,7 @@ def parse(text: str) -> Profile:
 # --- Tables ------------------------------------------------------------------------------------------------------
 
 _NUMBER = r"(-?(?:[0-9]+(?:\.[0-9]+)?(?:e[+-][0-9]+)?|nan|inf))"
-_BETWEEN = r"(?:,[ \t]?|[ \t]{1,60})"  # of the CSV, of a table
+_BETWEEN = r"(?:, |[ \t]{1,60})"  # of the CSV, of a table
 _TYPE = r"[ \t]{0,200}(\S.{0,300}?)"
 
 
@@ -226,7 +226,7 @@ _DATA_TYPES = re.compile(r" ?\([^()]*\)")
 _OPERATIONS = {
     "depthwise convolution": r"(?i)depthwise_?conv.*|convolution DWConv.*",
     "convolution": r"(?i)conv_[23]d|(transpose_|de)conv.*|convolution.*",
-    "fully connected": r"(?i)fully.?connected.*|batch_?mat.*",
+    "fully connected": r"(?i)fully.?connected.*|batch[_ ]?mat.*",
     "conversion": r"(?i)quantize|dequantize|convert.*|cast",
     "delegate": r"(?i).*delegate.*",
 }
