@@ -66,13 +66,14 @@ class Profile:
 def parse(text: str) -> Profile:
     """Read the tables of one run's log. Never raises: tables that are cut, garbled or contradictory are a problem."""
     tables = _tables(text)
-    if not any(table.section == RUN for table in tables):
+    if problem := next(filter(None, map(_problem, tables)), ""):
+        return Profile(problem=problem)
+    if not any(table.nodes for table in tables if table.section == RUN):
         return Profile(
             problem="op profiling was on, but there is no table of operators in the log; expected what the tool prints "
             "with --op_profiling_output_mode=stdout or csv and no --op_profiling_output_file"
         )
-    problem = next(filter(None, map(_problem, tables)), "")
-    return Profile(problem=problem) if problem else Profile(tuple(_nodes(tables)))
+    return Profile(tuple(_nodes(tables)))
 
 
 # --- Tables ------------------------------------------------------------------------------------------------------
@@ -228,7 +229,7 @@ _OPERATIONS = {
     "convolution": r"(?i)conv_[23]d|(transpose_|de)conv.*|convolution.*",
     "fully connected": r"(?i)fully.?connected.*|batch[_ ]?mat.*",
     "conversion": r"(?i)quantize|dequantize|convert.*|cast",
-    "delegate": r"(?i).*delegate.*",
+    "delegate": r"(?i)(?!ModifyGraph).*delegate.*",
 }
 OTHER = "other"
 

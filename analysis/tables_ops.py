@@ -12,9 +12,9 @@ from collections import defaultdict
 import pandas as pd
 
 from analysis.grids import Grid
-from analysis.names import DEFAULT_METRIC
+from analysis.names import DEFAULT_METRIC, NUMBER
 from analysis.op_profile import RUN, operation, operator
-from analysis.study import CELL, SETTING, Cell, Machine, Setting, Study, cell_key, file_names
+from analysis.study import CELL, SAME_ON_BOTH_SIDES, SETTING, Cell, Machine, Setting, Study, cell_key, file_names
 from analysis.tables import by_place, number, places
 
 ALL = "all operators"  # stands for an operation in the rows that sum over all
@@ -65,8 +65,10 @@ def operators(study: Study) -> pd.DataFrame:
 def differences(study: Study, profile: pd.DataFrame, baseline: str) -> pd.DataFrame:
     """tables/op_difference.csv: ms per inference by operation, of baseline and candidate, and candidate - baseline.
 
-    What a variant does not do takes it 0 ms. Each comparison ends with the sum over all.
+    What a variant does not do takes it 0 ms. Each comparison ends with the sum over all. `remark` says what else the two
+    sides differ in.
     """
+    facts = _facts(study)
     own = counted(profile)
     ms: dict[Cell, dict[str, float]] = defaultdict(dict)
     names: dict[Cell, dict[str, object]] = {}
@@ -80,13 +82,32 @@ def differences(study: Study, profile: pd.DataFrame, baseline: str) -> pd.DataFr
             continue
         pairs = {name: (base.get(name, 0.0), candidate.get(name, 0.0)) for name in {**base, **candidate}}
         longest_first = sorted(pairs, key=lambda name: (-max(pairs[name]), name))
+        differing = [
+            f"{name} differs: {', '.join(sorted(values))}"
+            for name in SAME_ON_BOTH_SIDES
+            if len(values := facts[cell][name] | facts[cell._replace(variant=baseline)][name]) > 1
+        ]
         pairs[ALL] = (math.fsum(base.values()), math.fsum(candidate.values()))
         for name in (*longest_first, ALL):
             numbers = {"baseline_ms": pairs[name][0], "candidate_ms": pairs[name][1]}
-            rows.append(names[cell] | {"baseline_variant": baseline, "operation": name} | numbers)
-    columns = [*_CELL[:5], "baseline_variant", *SETTING, "operation", "baseline_ms", "candidate_ms"]
-    table = pd.DataFrame(rows, columns=columns).astype(profile.dtypes[_CELL].to_dict())
-    return table.assign(difference_ms=table["candidate_ms"].astype(float) - table["baseline_ms"].astype(float))
+            numbers["difference_ms"] = pairs[name][1] - pairs[name][0]
+            names_of_row = {"baseline_variant": baseline, "operation": name, "remark": "; ".join(differing)}
+            rows.append(names[cell] | names_of_row | numbers)
+    numbers = ["baseline_ms", "candidate_ms", "difference_ms"]
+    columns = [*_CELL[:5], "baseline_variant", *SETTING, "operation", *numbers, "remark"]
+    types = profile.dtypes[_CELL].to_dict() | dict.fromkeys(numbers, NUMBER)
+    return pd.DataFrame(rows, columns=columns).astype(types)
+
+
+def _facts(study: Study) -> dict[Cell, dict[str, set[str]]]:
+    """What should be the same on both sides, of each cell's profiled runs; unknown ('') left out."""
+    nodes, key = study.dataset.op_profiles, ["campaign", "host", "log"]
+    runs = nodes[key].drop_duplicates().merge(study.dataset.runs, on=key)
+    found: dict[Cell, dict[str, set[str]]] = defaultdict(lambda: {name: set() for name in SAME_ON_BOTH_SIDES})
+    for cell, row in zip(_cells(study, runs), runs.to_dict("records"), strict=True):
+        for name, values in found[cell].items():
+            values |= {row[name]} - {""}
+    return found
 
 
 def overheads(study: Study, profile: pd.DataFrame) -> pd.DataFrame:
@@ -143,13 +164,16 @@ def milliseconds(value: float) -> str:
 
 def difference_grid(table: pd.DataFrame) -> Grid:
     """`differences` of one machine and setting."""
+    remarked = table["remark"].any()
     head = ["Model", "Candidate", "Operation", "#Baseline (ms)", "#Candidate (ms)", "#Difference (ms)"]
+    head += ["Remark"] if remarked else []
     rows = [
         [
             row.model,
             row.variant,
             row.operation,
             *map(milliseconds, (row.baseline_ms, row.candidate_ms, row.difference_ms)),
+            *([row.remark] if remarked else []),
         ]
         for row in table.itertuples()
     ]

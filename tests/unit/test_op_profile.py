@@ -170,6 +170,7 @@ def test_a_log_that_is_cut_anywhere_in_its_tables_is_a_problem():
     ("text", "problem"),
     [
         pytest.param("INFO: STARTING!\n", "no table of operators", id="written to a file, or proto"),
+        pytest.param(section([], total_us=0, head=RUNS), "no table of operators", id="nothing ran"),
         pytest.param(TABLE.partition("Timings")[0], r"graph 0 \(timed runs\) is cut short", id="cut"),
         pytest.param(TABLE.replace("  0.121\t 50", "  0,1 \t 50", 1), "garbled: 1 of 2 rows", id="a number is garbled"),
         pytest.param(
@@ -211,6 +212,7 @@ def test_huge_lines_take_no_time_to_refuse():
         ("DEQUANTIZE", "DEQUANTIZE", "conversion"),
         ("Convert (NC, F32, QDU8)", "Convert", "conversion"),
         ("TfLiteGpuDelegateV2", "TfLiteGpuDelegateV2", "delegate"),
+        ("ModifyGraphWithDelegate", "ModifyGraphWithDelegate", "other"),
         ("Add (ND)", "Add", "other"),
         ("RESHAPE", "RESHAPE", "other"),
     ],
@@ -292,6 +294,14 @@ def test_what_is_inside_another_is_in_no_sum(study):
         arguments = ["float32"] if table is tables_ops.differences else []
         usual = table(study, tables_ops.operators(study), *arguments)
         pd.testing.assert_frame_equal(table(more, profile, *arguments), usual)
+
+
+def test_sides_that_differ_in_more_than_the_variant_are_labelled(study):
+    runs = study.dataset.runs.assign(runner_version=["", "", "2.1.0", "2.3.0"], governor=["", "", "performance", ""])
+    other = Study(replace(study.dataset, runs=runs))
+    table = tables_ops.differences(other, tables_ops.operators(other), "float32")
+    assert set(table["remark"]) == {"runner_version differs: 2.1.0, 2.3.0"}
+    assert tables_ops.difference_grid(table).head[-1] == "Remark"
 
 
 def test_chart_has_the_longest_operators_the_rest_and_the_sum(study):
