@@ -65,8 +65,8 @@ def operators(study: Study) -> pd.DataFrame:
 def differences(study: Study, profile: pd.DataFrame, baseline: str) -> pd.DataFrame:
     """tables/op_difference.csv: ms per inference by operation, of baseline and candidate, and candidate - baseline.
 
-    What a variant does not do takes it 0 ms. Each comparison ends with the sum over all. `remark` says what else the two
-    sides differ in.
+    What a variant does not do takes it 0 ms. Each comparison ends with the sum over all. `remark` says what else
+    the two sides differ in.
     """
     facts = _facts(study)
     own = counted(profile)
