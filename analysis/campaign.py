@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import layout, leases, logs, sidecar
+from analysis import layout, leases, logs, op_profile, sidecar
 from analysis.errors import AnalysisError
 from analysis.layout import Found, HostLogs, LogFile
 from analysis.leases import Lease
@@ -39,6 +39,7 @@ class Dataset:
         notes: what is good to know and wrong with nothing.
         leases: leases.json by (campaign, host), of hosts that were leased; one of which nothing is known stands for a
             file or an entry that cannot be read.
+        op_profiles: one row per operator of the runs that were made with op profiling, see `op_profile.frame`.
     """
 
     runs: pd.DataFrame
@@ -49,6 +50,7 @@ class Dataset:
     unfinished: dict[tuple[str, str], str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     leases: dict[tuple[str, str], list[Lease]] = field(default_factory=dict)
+    op_profiles: pd.DataFrame = field(default_factory=lambda: op_profile.frame([]))
 
 
 def read(paths: Sequence[Path]) -> Dataset:
@@ -78,7 +80,8 @@ def assemble(found: Found, where: str) -> Dataset:
         hosts[host.key] = _json(host.beside("host.json"), f"{name}/host.json", problems) or {}
         plans[host.key] = plan = _plan(host.beside("plan.tsv"), f"{name}/plan.tsv", problems)
         found_rows = list(_rows(host, asked, hosts[host.key], plan, problems))
-        problems += [*_doubled(name, found_rows), *(f"{stray}: a sidecar without a log" for stray in host.strays)]
+        problems += [*_doubled(name, found_rows), *op_profile.problems(found_rows)]
+        problems += [*(f"{stray}: a sidecar without a log" for stray in host.strays)]
         rows += found_rows
         if not host.partial:
             if left := _left(host, plan):
@@ -92,7 +95,8 @@ def assemble(found: Found, where: str) -> Dataset:
     if not rows:
         raise AnalysisError(f"{where}: none of the files holds a benchmark run; {layout.LAYOUT}")
     unfinished = {key: unfinished[key] for key in sorted(unfinished)}
-    return Dataset(_table(rows), campaigns.of_name, hosts, plans, problems, unfinished, found.notes, leased)
+    profiles = op_profile.frame(rows)
+    return Dataset(_table(rows), campaigns.of_name, hosts, plans, problems, unfinished, found.notes, leased, profiles)
 
 
 class _Campaigns:
@@ -255,6 +259,9 @@ def _text_of(path: str) -> str:
 def _foreign_row(run: ToolRun) -> dict[str, Any]:
     """A run that only its log tells about."""
     model, variant = model_and_variant(run.graph)
+    status, reason = run.status, run.reason
+    if run.profile and status == OK:
+        status, reason = INVALID, "profile: measured with op profiling on, which costs time itself"
     return {
         "model": model,
         "variant": variant,
@@ -264,8 +271,8 @@ def _foreign_row(run: ToolRun) -> dict[str, Any]:
         "batch_size": run.batch_size,
         "input_size": run.input_size,
         "runner_version": _runner(run, "version"),
-        "status": run.status,
-        "reason": run.reason,
+        "status": status,
+        "reason": reason,
         "warnings": "; ".join(run.warnings),
         **_measurements(run),
     }
@@ -350,7 +357,7 @@ def _verdict(
 
 
 def _measurements(run: ToolRun) -> dict[str, Any]:
-    values = {name: getattr(run, name) for name in _MEASURED}
+    values = {name: getattr(run, name) for name in (*_MEASURED, "profile")}
     wall, cpu = run.edgebench.get("iteration_wall_us"), run.edgebench.get("iteration_cpu_us")
     if wall and run.status != FAILED:
         values["iteration_wall_us"] = wall

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from analysis import findings, grids, output, plots, stats, tables
+from analysis import findings, grids, output, plots, plots_ops, stats, tables, tables_ops
 from analysis.campaign import Dataset
 from analysis.errors import AnalysisError
 from analysis.names import DEFAULT_BASELINE, DEFAULT_METRIC, TIME_METRICS
@@ -96,6 +96,7 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
             "machines": tables.machines(study),
             "trust": trust,
             **({} if cost.empty else {"cost": cost}),
+            **tables_ops.tables(study, baseline),
             **final_results,
         },
         latex={
@@ -153,6 +154,7 @@ def charts(report: Report) -> list[Chart]:
             found.append(Chart(f"{stem}_{metric}", f"{metric_label(metric)[0]}, {where}", draw))
         draw = partial(plots.repetitions, study, *place, report.metric)
         found.append(Chart(f"{stem}_repetitions", f"All repetitions, {where}", draw))
+    found += [Chart(*chart) for chart in plots_ops.charts(study, report.tables.get("op_profile"))]
     return found
 
 
@@ -199,6 +201,8 @@ def write(report: Report, directory: Path) -> None:
     runs = pa.Table.from_pandas(report.study.runs.drop(columns=iterations.name), preserve_index=False)
     runs = runs.append_column(iterations, pa.array(report.study.runs[iterations.name].tolist(), iterations.type))
     pq.write_table(runs, directory / "data" / "runs.parquet")
+    if "op_profile" in report.tables:
+        report.study.dataset.op_profiles.to_parquet(directory / "data" / "op_profile.parquet", index=False)
     for name, text in render(report, todo, directory / "plots").items():
         _write(directory / name, text)
 
@@ -254,6 +258,7 @@ def render(report: Report, todo: Sequence[Chart], plots_directory: Path) -> dict
         "study": study,
         "grids": grids,
         "findings": findings,
+        "tables_ops": tables_ops,
         "overall": findings.overall(report.tables["speedup"]),
         "counts": study.runs["status"].value_counts().to_dict(),
         "metric": metric_label(report.metric),

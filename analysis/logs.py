@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from analysis import op_profile
+
 OK, INVALID, FAILED = "ok", "invalid", "failed"
 
 # `ostream << double` prints six significant digits: twins of one value may differ by half of the sixth.
@@ -46,6 +48,7 @@ class ToolRun:
         unconsumed_flags: the part of the command line that the tool did not understand.
         warnings: the tool's WARN lines.
         edgebench: the `EDGEBENCH name=json` lines of our runners.
+        profile: what each operator took, where the run was asked for that.
     """
 
     status: str
@@ -74,6 +77,7 @@ class ToolRun:
     unconsumed_flags: str = ""
     warnings: tuple[str, ...] = ()
     edgebench: dict[str, Any] = field(default_factory=dict)
+    profile: op_profile.Profile | None = None
 
 
 class _UnusableError(Exception):
@@ -220,7 +224,8 @@ def _read(text: str) -> ToolRun:
             # Where XNNPACK is the default too, an explicit one finds nothing left to do.
             if name.upper() != "XNNPACK":
                 doubts.append(f"the {name} delegate executed nothing, so this is another delegate's time")
-    if parameters.get("Enable op profiling") == "1":
+    profiled = parameters.get("Enable op profiling") == "1"
+    if profiled:
         warnings.append("measured with op profiling on, which costs time itself")
     numbers: dict[str, Any] = {}
     try:
@@ -241,6 +246,7 @@ def _read(text: str) -> ToolRun:
         unconsumed_flags=unconsumed,
         warnings=tuple(warnings),
         edgebench=edgebench,
+        profile=op_profile.parse(text) if profiled and status != FAILED else None,
         **numbers,
     )
 

@@ -308,13 +308,13 @@ class Study:
         """A file name for each machine."""
         hosts = Counter(machine.host for machine in self.machines)
         names = (m.host if hosts[m.host] == 1 else f"{m.campaign}_{m.host}" for m in self.machines)
-        return dict(zip(self.machines, _file_names(names), strict=True))
+        return dict(zip(self.machines, file_names(names), strict=True))
 
     @cached_property
     def group_stems(self) -> dict[tuple[Machine, Setting], str]:
         """A file name for each machine and setting: the machine's where it has only one."""
         names = (f"{self.stems[machine]} {self.setting_label(setting)}" for machine, setting in self.groups)
-        return dict(zip(self.groups, _file_names(names), strict=True))
+        return dict(zip(self.groups, file_names(names), strict=True))
 
     @cached_property
     def _ok(self) -> dict[Cell, np.ndarray]:
@@ -344,7 +344,7 @@ class Study:
         return sorted({self.columns[fact][i] for cell in cells for i in self._ok.get(cell, ())} - {""})
 
 
-def _file_names(names: Iterable[str]) -> list[str]:
+def file_names(names: Iterable[str]) -> list[str]:
     """Names as file names, made unique also for file systems that do not tell upper from lower case."""
     taken: dict[str, None] = {}
     for name in names:
