@@ -22,7 +22,6 @@ from analysis.names import SCHEMAS, strange_schema
 
 DIRECTORY = Path(__file__).parent / "schemas"
 TABLES = ("plan", "iterations", "stopping")
-_NEWEST = max(SCHEMAS)
 
 _KINDS = {
     r".+\.meta": "sidecar",
@@ -50,13 +49,13 @@ def violations(kind: str, content: bytes) -> list[str]:
         return [str(error)]
     if isinstance(document, dict) and (strange := strange_schema(document.get("schema"))):
         return [strange]  # by any other schema all else would look wrong
-    found = sorted(_validator(kind).iter_errors(document), key=lambda error: list(map(str, error.absolute_path)))
+    found = sorted(_validator(kind).iter_errors(document), key=_order)
     return list(dict.fromkeys(_sentence(kind, error) for error in found))
 
 
 @cache
-def _validator(kind: str, version: int = _NEWEST) -> Draft202012Validator:
-    paths = (DIRECTORY / str(version)).glob("*.json")
+def _validator(kind: str) -> Draft202012Validator:
+    paths = (DIRECTORY / str(max(SCHEMAS))).glob("*.json")
     schemas = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
     registry = Registry().with_contents((schema["$id"], schema) for schema in schemas.values())
     return Draft202012Validator(schemas[kind], registry=registry)
@@ -118,6 +117,11 @@ def _sentence(kind: str, error: ValidationError) -> str:
     if "description" not in error.schema:
         return f"{where}: {error.message}"
     return f"{where or 'the whole'} is {found}, expected {error.schema['description']}"
+
+
+def _order(error: ValidationError) -> list[tuple[int, str]]:
+    """Line 2 before line 12."""
+    return [(part, "") if isinstance(part, int) else (0, part) for part in error.absolute_path]
 
 
 def _place(kind: str, path: list[str | int]) -> str:
