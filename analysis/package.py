@@ -25,7 +25,7 @@ import pandas as pd
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 from packaging.requirements import Requirement
 
-from analysis import campaign, check, crate, layout, report
+from analysis import campaign, check, crate, layout, output, report
 from analysis.campaign import Dataset
 from analysis.crate import About, Author, Campaign, Content
 from analysis.document import TEMPLATES
@@ -33,7 +33,7 @@ from analysis.errors import AnalysisError
 from analysis.layout import HostLogs
 
 ROOT = Path(__file__).resolve().parent.parent
-_LIBRARIES = ("jinja2", "jsonschema", "matplotlib", "numpy", "packaging", "pandas", "pyarrow", "rocrate", "scipy")
+_LIBRARIES = (*output.LIBRARIES, "jsonschema", "packaging", "rocrate")
 _DOUBTS_SHOWN = 10
 _DATE = (1980, 1, 1, 0, 0, 0)  # the first that a zip can say
 _ORCID = re.compile(r"(?:https?://orcid\.org/)?([0-9]{4}-[0-9]{4}-[0-9]{4}-[0-9]{3}[0-9X])")
@@ -85,9 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     authors, licence = [_author(text) for text in options.author], _licence(options.licence)
-    output = options.output or Path(f"edgebench-{report.default_name(options.logs)}.zip")
-    if output.suffix != ".zip" or not os.access(output.parent, os.W_OK):
-        raise AnalysisError(f"{output}: expected the name of a .zip in a directory that can be written; see --output")
+    target = options.output or Path(f"edgebench-{report.default_name(options.logs)}.zip")
+    if target.suffix != ".zip" or not os.access(target.parent, os.W_OK):
+        raise AnalysisError(f"{target}: expected the name of a .zip in a directory that can be written; see --output")
     with tempfile.TemporaryDirectory(prefix="edgebench-package-") as temporary:
         staged = Path(temporary)
         with layout.opened(options.logs) as found:
@@ -108,12 +108,12 @@ def _run(options: argparse.Namespace) -> int:
         _write(staged / crate.METADATA, crate.metadata(about, files))
         files.append(_content(staged / crate.METADATA, staged))
         _write(staged / crate.MANIFEST, "".join(f"{file.sha256}  {file.name}\n" for file in files))
-        _pack(staged, output)
+        _pack(staged, target)
     for doubt in doubts[:_DOUBTS_SHOWN]:
         print(f"! {doubt}", file=sys.stderr)
     if len(doubts) > _DOUBTS_SHOWN:
         print(f"! and {len(doubts) - _DOUBTS_SHOWN} more; python -m analysis.check says all", file=sys.stderr)
-    print(f"Package of {len(dataset.runs)} runs, {output.stat().st_size / 1e6:.2f} MB: {output}\n{_CAUTION}")
+    print(f"Package of {len(dataset.runs)} runs, {target.stat().st_size / 1e6:.2f} MB: {target}\n{_CAUTION}")
     return 0
 
 
@@ -285,9 +285,9 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
 
 
-def _pack(staged: Path, output: Path) -> None:
+def _pack(staged: Path, target: Path) -> None:
     """Write a directory as .zip: sorted, of no date, owned by nobody, so that the same files give the same bytes."""
-    partial = output.with_name(f".{output.name}.partial")
+    partial = target.with_name(f".{target.name}.partial")
     try:
         with zipfile.ZipFile(partial, "w") as archive:
             for path in _files(staged):
@@ -296,7 +296,7 @@ def _pack(staged: Path, output: Path) -> None:
                 member.create_system = 3  # Unix, so that the mode counts
                 member.external_attr = 0o100644 << 16
                 archive.writestr(member, path.read_bytes())
-        partial.replace(output)
+        partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
 
