@@ -144,7 +144,7 @@ def _directories(crate: ROCrate, about: About) -> None:
         times = {"startTime": campaign.start_utc, "endTime": campaign.end_utc} if campaign.start_utc else {}
         crate.add_action(
             [_kit(crate, campaign.revision), *_runners(crate, campaign.record)],
-            identifier=f"#measuring-{campaign.name}",
+            identifier=f"#measuring-{quote(campaign.name)}",
             result=measured,
             properties={"name": f"Measuring of campaign {campaign.name}", **times},
         )
