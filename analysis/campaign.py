@@ -20,7 +20,7 @@ from analysis.errors import AnalysisError
 from analysis.layout import Found, HostLogs, LogFile
 from analysis.leases import Lease
 from analysis.logs import FAILED, INVALID, OK, ToolRun
-from analysis.names import COLUMNS, CONFIGURATION, INTEGER, METRICS, NUMBER, TEXT
+from analysis.names import COLUMNS, CONFIGURATION, INTEGER, METRICS, NUMBER, TEXT, strange_schema
 
 NOTHING_HOME = "nothing has come home"
 
@@ -443,6 +443,8 @@ def _json(path: Path, name: str, problems: list[str], kind: type = dict) -> Any:
     if not isinstance(content, kind):
         problems.append(f"{name}: not a JSON {'list' if kind is list else 'object'}")
         return None
+    if isinstance(content, dict) and (strange := strange_schema(content.get("schema"))):
+        problems.append(f"{name}: {strange}")
     return content
 
 

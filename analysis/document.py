@@ -238,14 +238,14 @@ def publish(report: Report, out: Path, made_from: Mapping[str, Any] | None = Non
 
 # --- report.html and report.md ----------------------------------------------------------------------------------------
 
-_TEMPLATES = jinja2.Environment(
+TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=jinja2.select_autoescape(["html.j2"]),
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_TEMPLATES.filters |= {"markdown": grids.markdown, "text": grids.markdown_text}
+TEMPLATES.filters |= {"markdown": grids.markdown, "text": grids.markdown_text}
 
 
 def render(report: Report, todo: Sequence[Chart], plots_directory: Path) -> dict[str, str]:
@@ -268,7 +268,7 @@ def render(report: Report, todo: Sequence[Chart], plots_directory: Path) -> dict
         "charts": drawn,
         "data_uri": lambda name: _data_uri(plots_directory / f"{name}.svg"),
     }
-    return {name: _TEMPLATES.get_template(f"{name}.j2").render(context) for name in ("report.html", "report.md")}
+    return {name: TEMPLATES.get_template(f"{name}.j2").render(context) for name in ("report.html", "report.md")}
 
 
 def _data_uri(svg: Path) -> str:

@@ -18,6 +18,7 @@ LAYOUT = (
     "expected logs/<campaign>/<host>/runs/*.log as a campaign leaves them, or <anything>/<host>/*.log|*.txt, "
     "or one such directory or file, or archives of them (.tar, .tar.gz, .tgz, .tar.xz, .zip)"
 )
+_OF_PACKAGES = ("manifest-sha256.txt", "requirements.txt")  # lie beside logs/ in what analysis.package makes
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +174,8 @@ def _walk(directory: Path, root: _Root) -> Iterator[HostLogs]:
     found = [host for name in directories for host in _walk(directory / name, root)]
     yield from found
     logs = [name for name in files if name.endswith((".log", ".txt"))]
+    if "ro-crate-metadata.json" in files:
+        logs = [name for name in logs if name not in _OF_PACKAGES]
     if not logs or "campaign.json" in files:
         return
     if any(host.measured_here for host in found):

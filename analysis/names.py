@@ -6,6 +6,8 @@ import re
 
 TEXT, INTEGER, NUMBER, LIST = "str", "Int64", "float64", "object"
 
+SCHEMAS = (1,)  # the versions of raw logs that analysis reads; analysis/schemas/ has a directory for each
+
 # The columns of `Dataset.runs`, in order, with their types. The first part is tables/runs.csv of the design.
 COLUMNS: dict[str, str] = {
     "campaign": TEXT,
@@ -77,6 +79,14 @@ METRICS = tuple(name for name in COLUMNS if name.endswith(("_ms", "_mb")) and na
 TIME_METRICS = tuple(name for name in METRICS if name.endswith("_ms") and name != "std_inference_ms")
 
 DEFAULT_METRIC, DEFAULT_BASELINE = "avg_inference_ms", "float32"
+
+
+def strange_schema(version: object) -> str:
+    """Why a file of raw logs is not to be read, by the `schema` that it says; '' if it is, or says none."""
+    if version is None or str(version) in map(str, SCHEMAS):
+        return ""
+    known = ", ".join(map(str, SCHEMAS))
+    return f"schema is {version!r}, this kit knows {known}: another version of the kit wrote it; read it with that one"
 
 
 def slug(name: str) -> str:

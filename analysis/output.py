@@ -26,7 +26,7 @@ PARTS = ("report.html", "report.md", "tables", "plots", "data")  # what a report
 MADE_FROM = "data/made_from.json"
 MAKING = ".making-"  # begins the names of directories in which a report is made
 _LOCK = ".lock"
-_LIBRARIES = ("jinja2", "matplotlib", "numpy", "pandas", "pyarrow", "scipy")
+LIBRARIES = ("jinja2", "matplotlib", "numpy", "pandas", "pyarrow", "scipy")
 
 
 # --- what it was made from --------------------------------------------------------------------------------------------
@@ -80,7 +80,7 @@ def _logs(found: Found) -> str:
 def _code() -> str:
     """Sum over this package, and over what else decides on the bytes of a report."""
     hasher = hashlib.sha256(sys.version.encode())
-    for name in _LIBRARIES:
+    for name in LIBRARIES:
         with suppress(metadata.PackageNotFoundError):
             hasher.update(f"{name}=={metadata.version(name)}\n".encode())
     package = Path(__file__).parent

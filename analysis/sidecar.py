@@ -10,6 +10,8 @@ import re
 import signal
 from collections.abc import Iterator, Mapping
 
+from analysis.names import strange_schema
+
 SWAPPED_PAGES = 256  # 1 MB, with the usual pages: a system that tidies away what is idle disturbs nobody
 TICKS_PER_S = 100  # USER_HZ, the unit of /proc/stat: 100 on every Linux port that runs TFLite
 
@@ -73,6 +75,8 @@ def failure(facts: Mapping[str, str]) -> str:
 def doubts(facts: Mapping[str, str]) -> list[str]:
     """Why a measurement is not to be trusted, as far as the sidecar tells."""
     found = []
+    if strange := strange_schema(facts.get("schema")):
+        found.append(f"its sidecar's {strange}")
     if facts.get("complete") != "1":
         found.append("the sidecar is cut short")
     elif integer(facts, "exit_code") is None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from analysis.check import violations
 from tests.playing import ROOT, environment, play, tiny_campaign
 
 HOST = "this-machine"
@@ -57,6 +58,7 @@ def test_played_twice_it_measures_once(settings, tmp_path):
     logs = sorted((home / HOST / "runs").glob("*.log"))
     assert len(logs) == 4
     assert all(log.with_suffix(".meta").exists() for log in logs)
+    assert violations([tmp_path / "logs"]) == []
 
     with (tmp_path / "results/tables/runs.csv").open() as file:
         runs = list(csv.DictReader(file))

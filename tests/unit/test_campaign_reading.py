@@ -115,9 +115,9 @@ def test_all_columns_of_a_run():
         "exit_code": 0,
         "model_size_mb": 16.8617,
         "weights": "random",
-        "model_sha256": "aa11",
+        "model_sha256": "aa11" * 16,
         "runner_version": "2.3.0",
-        "runner_sha256": "cc33",
+        "runner_sha256": "cc33" * 16,
         "cpu_per_wall": 3.0,
         "steal_percent": 2.5,  # 100 of 4000 ticks
         "other_cpu_percent": 3.75,  # 2100 busy ticks, 19.5 s of them the runner's: 150 of 4000
