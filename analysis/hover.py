@@ -16,6 +16,7 @@ ET.register_namespace("", _SVG)
 ET.register_namespace("xlink", _XLINK)
 _GROUP, _TITLE, _DEFS = f"{{{_SVG}}}g", f"{{{_SVG}}}title", f"{{{_SVG}}}defs"
 _MARKS = (f"{{{_SVG}}}use", f"{{{_SVG}}}path")
+_NOT_IN_A_PAGE = (f"{{{_SVG}}}metadata", f"{{{_SVG}}}style")  # the style would be for all of the page
 _HREF = f"{{{_XLINK}}}href"
 
 _SAYS, _BETWEEN = "says:", "␟"  # in the id of a group of marks, the only thing of ours that Matplotlib writes there
@@ -56,9 +57,9 @@ def _marks(group: ET.Element) -> Iterator[ET.Element]:
 def inlined(svg: str, label: str, prefix: str) -> str:
     """An SVG as an element of an HTML page: an image called `label`, whose ids begin with `prefix` and are its own."""
     root = ET.fromstring(svg)
-    for name in ("metadata", "defs"):  # who made it; a style for all of the page
-        for child in root.findall(f"{{{_SVG}}}{name}"):
-            root.remove(child)
+    for part in [root, *root.iter(_DEFS)]:
+        for child in [child for child in part if child.tag in _NOT_IN_A_PAGE]:
+            part.remove(child)
     used = set(_REFERENCE.findall(svg)) | {element.get(_HREF, "#")[1:] for element in root.iter()}
     for element in root.iter():
         for name, value in list(element.attrib.items()):

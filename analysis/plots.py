@@ -186,7 +186,8 @@ def repetitions(study: Study, machine: Machine, setting: Setting, metric: str) -
         mine = of_cell[cell.model, cell.variant]
         heights = line + np.linspace(-0.32, 0.32, len(mine)) if len(mine) > 1 else [line]
         for y, row in zip(heights, mine, strict=False):
-            text = f"{cell.model}, {cell.variant}, repetition {row.repetition}: {number(row.value, 4)} {unit}"
+            which = f"repetition {row.repetition}".strip()
+            text = f"{cell.model}, {cell.variant}, {which}: {number(row.value, 4)} {unit}"
             text += f", {row.deviation_percent:+.1f} %" + (", invalid" if row.status == "invalid" else "")
             points[row.status].append((row.deviation_percent, y, _colours(study)[cell.variant], text))
         valid = sum(row.status == "ok" for row in mine)

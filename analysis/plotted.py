@@ -74,8 +74,9 @@ def repetitions(study: Study, machine: Machine, setting: Setting, metric: str) -
         valid = status[at] == "ok"
         median = np.median(measured[at[valid] if valid.any() else at]) if len(at) else np.nan
         for i in at:
+            number = "" if order[i] is None else order[i]
             deviation = 100 * (measured[i] / median - 1)
-            rows.append(Repetition(cell.model, cell.variant, order[i] or "", status[i], metric, measured[i], deviation))
+            rows.append(Repetition(cell.model, cell.variant, number, status[i], metric, measured[i], deviation))
     return rows
 
 
