@@ -5,8 +5,8 @@ The report is a pure function of the logs: the same logs give the same bytes, wh
 
 from __future__ import annotations
 
-import base64
 import difflib
+import io
 import json
 import multiprocessing
 import os
@@ -25,13 +25,14 @@ import pyarrow.parquet as pq
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from analysis import findings, grids, output, plots, plots_ops, stats, tables, tables_ops
+from analysis import findings, grids, hover, opening, output, plots, plots_ops, plotted, stats, tables, tables_ops
 from analysis.campaign import Dataset
 from analysis.errors import AnalysisError
 from analysis.names import DEFAULT_BASELINE, DEFAULT_METRIC, TIME_METRICS
 from analysis.study import STUDY_METRICS, Study, metric_label
 
 _DPI = 110
+_FLOAT = "%.10g"  # the last digits of a sum depend on the processor that added
 _FAST = {"compress_level": 1}  # packing harder takes longer than it is worth
 _ALL_METRICS_EMBEDDED = 16  # machines and settings; with more, report.html would not stay below some MB
 _TERMINAL_LINES = 10  # of each list; the report has all
@@ -42,15 +43,15 @@ class Report:
     """Everything that is written, but for the charts.
 
     Attributes:
-        tables: by file name without ending; written as tables/<name>.csv.
-        latex: the same in fewer digits; written as tables/<name>.tex.
+        tables: by file name without ending; written as tables/<name>.csv and data/<name>.parquet.
+        grids: what people paste, in fewer digits; written as tables/<name>.tex and .md.
     """
 
     study: Study
     baseline: str
     metric: str
     tables: dict[str, pd.DataFrame]
-    latex: dict[str, str]
+    grids: dict[str, grids.Grid]
     findings: list[findings.Finding]
     notices: list[findings.Notice]
 
@@ -81,7 +82,7 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
     speedups = tables.speedups(study, metric, baseline)
     effects = tables.effects(study, baseline)
     trust = tables.trust(study, metric)
-    cost = tables.cost(study)
+    cost, models = tables.cost(study), tables.models(study)
     summary = tables.summary(study)
     final_results = {f"final_result_{study.stems[m]}": tables.final_result(study, m) for m in study.machines}
     return Report(
@@ -95,15 +96,22 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
             "effects": effects,
             "machines": tables.machines(study),
             "trust": trust,
-            **({} if cost.empty else {"cost": cost}),
+            **{name: table for name, table in (("models", models), ("cost", cost)) if len(table)},
             **tables_ops.tables(study, baseline),
             **final_results,
         },
-        latex={
-            "summary": grids.latex(grids.summary(study, summary)),
-            "speedup": grids.latex(grids.speedups(study, speedups)),
-            "machines": grids.latex(grids.machines(study)),
-            **{name: grids.latex(grids.final_result(table)) for name, table in final_results.items()},
+        grids={
+            "summary": grids.summary(study, summary),
+            "speedup": grids.speedups(study, speedups),
+            "at_a_glance": grids.at_a_glance(study, speedups),
+            "effects": grids.effects(study, effects),
+            "machines": grids.machines(study),
+            "trust": grids.trust(study, trust),
+            "state": grids.state(study, trust),
+            "models": grids.models(study),
+            "missing": grids.missing(study, speedups),
+            "cost": grids.cost(study, cost),
+            **{name: grids.final_result(table) for name, table in final_results.items()},
         },
         findings=findings.findings(study, speedups, effects),
         notices=findings.notices(study, trust, speedups),
@@ -130,11 +138,16 @@ def _near(name: str, known: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart that will be plots/<name>.png and .svg, if there is anything to draw."""
+    """A chart that will be plots/<name>.png and .svg, if there is anything to draw.
+
+    Attributes:
+        data: the numbers that it draws, a row for each mark; written as plots/<name>.csv.
+    """
 
     name: str
     title: str
     draw: Callable[[], Figure | None]
+    data: Callable[[], pd.DataFrame | Sequence[tuple]] | None = None
 
 
 def charts(report: Report) -> list[Chart]:
@@ -142,24 +155,26 @@ def charts(report: Report) -> list[Chart]:
     study, speedups = report.study, report.tables["speedup"]
     found = []
     if len(study.groups) > 1 and len(speedups):
-        found.append(Chart("speedup", "Speedups on every machine", partial(plots.speedup_overview, study, speedups)))
+        draw, data = partial(plots.speedup_overview, study, speedups), partial(plotted.speedup_overview, speedups)
+        found.append(Chart("speedup", "Speedups on every machine", draw, data))
     of_place = tables.by_place(study, speedups)
     for place, stem in study.group_stems.items():
         where = study.place_label(*place)
         if place in of_place:
-            draw = partial(plots.speedup, study, of_place[place], *place)
-            found.append(Chart(f"{stem}_speedup", f"Speedups, {where}", draw))
+            mine = of_place[place]
+            draw, data = partial(plots.speedup, study, mine, *place), partial(plotted.speedup, mine)
+            found.append(Chart(f"{stem}_speedup", f"Speedups, {where}", draw, data))
         for metric in report.metrics:
-            draw = partial(plots.bars, study, *place, metric)
-            found.append(Chart(f"{stem}_{metric}", f"{metric_label(metric)[0]}, {where}", draw))
-        draw = partial(plots.repetitions, study, *place, report.metric)
-        found.append(Chart(f"{stem}_repetitions", f"All repetitions, {where}", draw))
+            draw, data = (partial(part.bars, study, *place, metric) for part in (plots, plotted))
+            found.append(Chart(f"{stem}_{metric}", f"{metric_label(metric)[0]}, {where}", draw, data))
+        draw, data = (partial(part.repetitions, study, *place, report.metric) for part in (plots, plotted))
+        found.append(Chart(f"{stem}_repetitions", f"All repetitions, {where}", draw, data))
     found += [Chart(*chart) for chart in plots_ops.charts(study, report.tables.get("op_profile"))]
     return found
 
 
 def draw_all(todo: Sequence[Chart], directory: Path) -> None:
-    """Draw and save charts as PNG and SVG, on Linux with every CPU."""
+    """Draw and save charts as PNG and SVG, and their numbers as CSV, on Linux with every CPU."""
     workers = min(len(os.sched_getaffinity(0)), 8) if sys.platform == "linux" else 1
     shares = [todo[i::workers] for i in range(workers)]
     helpers = [multiprocessing.get_context("fork").Process(target=_draw, args=(s, directory)) for s in shares[1:]]
@@ -179,7 +194,11 @@ def _draw(todo: Sequence[Chart], directory: Path) -> None:
             if figure is None:
                 continue
             figure.savefig(directory / f"{chart.name}.png", dpi=_DPI, metadata={"Software": None}, pil_kwargs=_FAST)
-            figure.savefig(directory / f"{chart.name}.svg", metadata={"Date": None, "Creator": None})
+            svg = io.StringIO()
+            figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+            _write(directory / f"{chart.name}.svg", hover.titled(svg.getvalue()))
+            if chart.data:
+                _write_csv(directory / f"{chart.name}.csv", pd.DataFrame(chart.data()))
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
@@ -192,11 +211,14 @@ def write(report: Report, directory: Path) -> None:
     todo = charts(report)
     draw_all(todo, directory / "plots")
     for name, table in report.tables.items():
-        # The last digits of a sum depend on the processor that added.
-        path = directory / "tables" / f"{name}.csv"
-        table.to_csv(path, index=table.index.name is not None, float_format="%.10g", lineterminator="\n")
-    for name, text in report.latex.items():
-        _write(directory / "tables" / f"{name}.tex", text)
+        _write_csv(directory / "tables" / f"{name}.csv", table)
+        if name != "runs":
+            _write_parquet(directory / "data" / f"{name}.parquet", table)
+    for name, grid in report.grids.items():
+        if not grid.rows:
+            continue
+        _write(directory / "tables" / f"{name}.tex", grids.latex(grid))
+        _write(directory / "tables" / f"{name}.md", grids.markdown(grid) + "\n")
     iterations = pa.field("iteration_wall_us", pa.list_(pa.float64()))
     runs = pa.Table.from_pandas(report.study.runs.drop(columns=iterations.name), preserve_index=False)
     runs = runs.append_column(iterations, pa.array(report.study.runs[iterations.name].tolist(), iterations.type))
@@ -209,6 +231,24 @@ def write(report: Report, directory: Path) -> None:
 
 def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _write_csv(path: Path, table: pd.DataFrame) -> None:
+    table.to_csv(path, index=table.index.name is not None, float_format=_FLOAT, lineterminator="\n")
+
+
+def _write_parquet(path: Path, table: pd.DataFrame) -> None:
+    """The same as in the CSV; a column with both numbers and texts is text."""
+    table = table.reset_index() if table.index.name else table
+    columns = {}
+    for name, column in table.items():
+        values = column.convert_dtypes() if column.dtype == object else column
+        if values.dtype == object:
+            values = values.map(str, na_action="ignore")
+        elif pd.api.types.is_float_dtype(values.dtype):
+            values = values.map(lambda value: float(_FLOAT % value), na_action="ignore")
+        columns[name] = values
+    pq.write_table(pa.Table.from_pandas(pd.DataFrame(columns), preserve_index=False), path)
 
 
 def publish(report: Report, out: Path, made_from: Mapping[str, Any] | None = None) -> None:
@@ -259,20 +299,22 @@ def render(report: Report, todo: Sequence[Chart], plots_directory: Path) -> dict
         "grids": grids,
         "findings": findings,
         "tables_ops": tables_ops,
-        "overall": findings.overall(report.tables["speedup"]),
+        "found": opening.found(study, report.tables["speedup"]),
+        "sure": opening.sure(study, report.tables["speedup"], report.tables["trust"]),
         "counts": study.runs["status"].value_counts().to_dict(),
         "metric": metric_label(report.metric),
         "metrics": [report.metric, *(m for m in metrics if m != report.metric)],
         "speedups": tables.by_place(study, report.tables["speedup"]),
         "not_reported": [m for m in report.metrics if not any(f"{s}_{m}" in drawn for s in study.group_stems.values())],
         "charts": drawn,
-        "data_uri": lambda name: _data_uri(plots_directory / f"{name}.svg"),
+        "svg": lambda name: _inlined(drawn[name], plots_directory),
     }
     return {name: TEMPLATES.get_template(f"{name}.j2").render(context) for name in ("report.html", "report.md")}
 
 
-def _data_uri(svg: Path) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(svg.read_bytes()).decode("ascii")
+def _inlined(chart: Chart, directory: Path) -> str:
+    svg = (directory / f"{chart.name}.svg").read_text(encoding="utf-8")
+    return hover.inlined(svg, chart.title, f"{chart.name}-")
 
 
 # --- the terminal -----------------------------------------------------------------------------------------------------

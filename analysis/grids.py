@@ -7,9 +7,10 @@ from __future__ import annotations
 import json
 import re
 import textwrap
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import starmap
 from typing import Any
 
@@ -30,6 +31,7 @@ from analysis.study import (
 from analysis.tables import GEOMEAN, TOTAL, by_place, interval, number, places, share_of_models
 
 UNKNOWN = "–"
+_HASH_DIGITS = 12
 
 
 @dataclass(frozen=True)
@@ -348,17 +350,18 @@ def settings(study: Study, campaign: str) -> Grid:
     return Grid.of(["Setting", "Value"], ([name, _json(value)] for name, value in said.items()))
 
 
-def model_files(study: Study, campaign: str) -> Grid:
-    """The model files of a campaign."""
+def model_files(study: Study, *campaigns: str) -> Grid:
+    """The model files of some campaigns."""
     head = ["Model", "Variant", "#Size (MB)", "#Parameters", "#Batch", "#Input", "Weights", "Source", "sha256"]
     rows = []
-    for entry in study.model_files(campaign):
+    for campaign, entry in ((name, entry) for name in campaigns for entry in study.model_files(name)):
         size = entry.get("size_bytes")
         weights = _json(entry.get("weights"))
         if entry.get("weights_seed") is not None:
             weights += f" (seed {entry['weights_seed']})"
         rows.append(
             [
+                *([campaign] if len(campaigns) > 1 else []),
                 *(_json(entry.get(name)) for name in ("model", "variant")),
                 f"{size / 1e6:.1f}" if isinstance(size, int) else "",
                 *(_json(entry.get(name)) for name in ("parameters", "batch_size", "input_size")),
@@ -366,7 +369,16 @@ def model_files(study: Study, campaign: str) -> Grid:
                 *(_json(entry.get(name)) for name in ("source", "sha256")),
             ]
         )
-    return _without_empty(Grid.of(head, rows))
+    return _without_empty(Grid.of(["Campaign", *head] if len(campaigns) > 1 else head, rows))
+
+
+def models(study: Study) -> Grid:
+    """The model files of all campaigns, with as much of each sha256 as tells them apart."""
+    grid = model_files(study, *study.dataset.campaigns)
+    if "sha256" not in grid.head:
+        return grid
+    i = grid.head.index("sha256")
+    return replace(grid, rows=[[*row[:i], row[i][:_HASH_DIGITS], *row[i + 1 :]] for row in grid.rows])
 
 
 def runners(study: Study, campaign: str) -> Grid:
@@ -418,28 +430,66 @@ def _without_empty(grid: Grid, unknown: str = UNKNOWN) -> Grid:
 # --- LaTeX ------------------------------------------------------------------------------------------------------------
 
 _LATEX = {
-    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "∞": r"$\infty$",
-    "–": "--", "°": r"$^{\circ}$", "<": r"\textless{}", ">": r"\textgreater{}", **{c: f"\\{c}" for c in "&%$#_{}"},
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "`": r"\textasciigrave{}",
+    "|": r"\textbar{}", "<": r"\textless{}", ">": r"\textgreater{}", "[": "{[}", "*": "{*}",  # these two after \\
+    "±": r"$\pm$", "∞": r"$\infty$", "≈": r"$\approx$", "×": r"$\times$", "≤": r"$\leq$", "≥": r"$\geq$",
+    "°": r"$^{\circ}$", "²": "$^2$", "µ": r"$\mu$", "μ": r"$\mu$", "·": r"$\cdot$", "–": "--", "—": "---",
+    "…": r"\dots{}", "‘": "`", "’": "'", "“": "``", "”": "''", "®": r"\textregistered{}", "™": r"\texttrademark{}",
+    "©": r"\textcopyright{}", "ß": r"\ss{}", "ø": r"\o{}", "Ø": r"\O{}", "æ": r"\ae{}", "Æ": r"\AE{}",
+    **{c: f"\\{c}" for c in "&%$#_{}"},
 }  # fmt: skip
+_ACCENTS = dict(zip("\u0300\u0301\u0302\u0303\u0308\u030a\u030c\u0327", "`'^~\"rvc", strict=True))
 _LONG = 45  # rows; what does not fit a page has to be a longtable
+_WIDE = 30  # characters; a longer text is broken into lines
 
 
 def latex(grid: Grid) -> str:
-    """A booktabs table, to be \\input; a longtable if it is longer than a page."""
-    environment = "longtable" if len(grid.rows) > _LONG else "tabular"
-    packages = "booktabs, longtable" if environment == "longtable" else "booktabs"
-    columns = "".join("r" if i in grid.numeric else "l" for i in range(len(grid.head)))
-    lines = [f"% needs \\usepackage{{{packages}}}", f"\\begin{{{environment}}}{{{columns}}}", "\\toprule"]
-    lines += [_latex_row(grid.head), "\\midrule"]
-    if environment == "longtable":
+    """A booktabs table, to be input; a longtable if it is longer than a page.
+
+    It compiles with pdfLaTeX, LuaLaTeX and XeLaTeX: a letter that not all of them have becomes its code point.
+    """
+    long = len(grid.rows) > _LONG
+    environment = "longtable" if long else "tabular"
+    columns = "".join(_latex_column(grid, i) for i in range(len(grid.head)))
+    packages = [*["array"] * ("{" in columns), "booktabs", *["longtable"] * long]
+    lines = [f"% needs \\usepackage{{{', '.join(packages)}}}"]
+    lines.append(
+        "% for a caption and a label: \\caption{...}\\label{...}\\\\ before \\toprule"
+        if long
+        else "% for a caption and a label: \\begin{table}\\caption{...}\\label{...}\\input{this file}\\end{table}"
+    )
+    lines += [f"\\begin{{{environment}}}{{{columns}}}", "\\toprule", _latex_row(grid.head), "\\midrule"]
+    if long:
         lines.append("\\endhead")
     lines += [*map(_latex_row, grid.rows), "\\bottomrule", f"\\end{{{environment}}}", ""]
     return "\n".join(lines)
 
 
+def _latex_column(grid: Grid, i: int) -> str:
+    if i in grid.numeric:
+        return "r"
+    return r">{\raggedright\arraybackslash}p{4.5cm}" if any(len(row[i]) > _WIDE for row in grid.rows) else "l"
+
+
 def _latex_row(cells: Iterable[str]) -> str:
-    escaped = (re.sub(r"\s+", " ", "".join(_LATEX.get(c, c) for c in cell)) for cell in cells)
-    return " & ".join(escaped) + r" \\"
+    return " & ".join(map(latex_text, cells)) + r" \\"
+
+
+def latex_text(text: str) -> str:
+    """Text on one line in which nothing is markup."""
+    parts = re.split("(?<=-)(?=-)", re.sub(r"\s+", " ", text).strip())  # -- would become a dash
+    return "{}".join("".join(map(_latex_character, part)) for part in parts)
+
+
+def _latex_character(c: str) -> str:
+    if c in _LATEX:
+        return _LATEX[c]
+    if " " <= c <= "\x7e":
+        return c
+    letter, *accents = unicodedata.normalize("NFD", c)
+    if len(accents) == 1 and letter.isascii() and accents[0] in _ACCENTS:
+        return f"\\{_ACCENTS[accents[0]]}{{{letter}}}"
+    return f"(U+{ord(c):04X})"
 
 
 # --- plain text and Markdown ------------------------------------------------------------------------------------------

@@ -84,7 +84,7 @@ def _code() -> str:
         with suppress(metadata.PackageNotFoundError):
             hasher.update(f"{name}=={metadata.version(name)}\n".encode())
     package = Path(__file__).parent
-    for path in sorted((*package.glob("*.py"), *package.glob("templates/*.j2"))):
+    for path in sorted((*package.glob("*.py"), *package.glob("templates/*"))):
         hasher.update(path.name.encode() + path.read_bytes())
     return hasher.hexdigest()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,8 +18,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from analysis import stats
-from analysis.study import Cell, Machine, Setting, Study, metric_label
+from analysis import hover, plotted, stats
+from analysis.study import Machine, Setting, Study, metric_label
 from analysis.tables import GEOMEAN, interval, number, places, share_of_models
 
 STYLE = {
@@ -44,21 +45,17 @@ _MAX_NUMBERED_BARS = 28  # with more, the numbers on the bars would overlap
 
 def bars(study: Study, machine: Machine, setting: Setting, metric: str) -> Figure | None:
     """The seed's bar chart: a metric of every model, its variants side by side. None if no run reports the metric."""
-    cells = study.groups[machine, setting]
-    samples = {cell: study.sample(cell, metric).values for cell in cells}
-    if not any(samples.values()):
+    rows = plotted.bars(study, machine, setting, metric)
+    if not any(row.n for row in rows):
         return None
-    models = list(dict.fromkeys(cell.model for cell in cells))
-    variants = [v for v in study.variants if v in {cell.variant for cell in cells}]
+    models = list(dict.fromkeys(row.model for row in rows))
+    variants = list(dict.fromkeys(row.variant for row in rows))
     room = max(0.95, 0.32 * len(variants))  # inches for one model
     names = [_wrapped(model, 24) for model in models]
     slanted = _inches(names) > room
     bottom = 0.15 + (0.75 * _inches(names) if slanted else 0.15 * max(map(_lines, names)))
     key = [
-        (
-            f"{variant} ({_n([len(samples[cell]) for cell in cells if cell.variant == variant])})",
-            _colours(study)[variant],
-        )
+        (f"{variant} ({_n([row.n for row in rows if row.variant == variant])})", _colours(study)[variant])
         for variant in variants
     ]
     label, unit = metric_label(metric)
@@ -76,17 +73,22 @@ def bars(study: Study, machine: Machine, setting: Setting, metric: str) -> Figur
     tops: list[tuple[float, float, str]] = []
     missing: list[tuple[float, str]] = []
     for variant, offset in zip(variants, _offsets(len(variants)), strict=True):
-        found, absent = [], []
-        for x, model in enumerate(models):
-            cell = Cell(machine, model, variant, setting)
-            (found if samples.get(cell) else absent).append((x + offset, cell))
-        values = [samples[cell] for _, cell in found]
-        means = [float(np.mean(v)) for v in values]
-        sds = [float(np.std(v, ddof=1)) if len(v) > 1 else 0.0 for v in values]
+        at = [(x + offset, row) for x, row in enumerate(row for row in rows if row.variant == variant)]
+        found = [(x, row, 0.0 if math.isnan(row.sd) else row.sd) for x, row in at if row.n]
         errors = {"elinewidth": 1, "capsize": 2}
-        axes.bar([x for x, _ in found], means, 0.92 * width, yerr=sds, color=_colours(study)[variant], error_kw=errors)
-        tops += [(x, mean + sd, number(mean)) for (x, _), mean, sd in zip(found, means, sds, strict=True)]
-        missing += [(x, _absence(study, cell)) for x, cell in absent]
+        marks = axes.bar(
+            [x for x, _, _ in found],
+            [row.mean for _, row, _ in found],
+            0.92 * width,
+            yerr=[sd for _, _, sd in found],
+            color=_colours(study)[variant],
+            error_kw=errors,
+        )
+        for mark, (x, row, sd) in zip(marks, found, strict=True):
+            tops.append((x, row.mean + sd, number(row.mean)))
+            spread = f" ± {number(sd)}" if row.n > 1 else ""
+            hover.says(mark, f"{row.model}, {variant}: {number(row.mean, 4)}{spread} {unit} (n = {row.n})")
+        missing += [(x, row.absent) for x, row in at if not row.n]
     low, high = 1.1 * min(0, *(y for _, y, _ in tops), 0), 1.15 * max(*(y for _, y, _ in tops), 0) or 1.0
     gap = 0.015 * (high - low)
     for x, why in missing:
@@ -154,7 +156,8 @@ def speedup_overview(study: Study, table: pd.DataFrame) -> Figure:
         if row.model == GEOMEAN:
             _speedup_mark(axes, row, y, colour)
         elif not math.isnan(row.speedup):
-            axes.plot(row.speedup, y, "o", color=colour, markersize=3, alpha=0.45, markeredgewidth=0, zorder=1)
+            (dot,) = axes.plot(row.speedup, y, "o", color=colour, markersize=3, alpha=0.45, markeredgewidth=0, zorder=1)
+            hover.says(dot, _speedup_text(row))
     _speedup_axis(axes, table)
     return figure
 
@@ -165,6 +168,7 @@ def repetitions(study: Study, machine: Machine, setting: Setting, metric: str) -
     None if there are none.
     """
     cells = study.groups[machine, setting]
+    label, unit = metric_label(metric)
     names = [_wrapped(f"{cell.model} {cell.variant}", 40) for cell in cells]
     figure, axes = _rows(
         names,
@@ -174,35 +178,38 @@ def repetitions(study: Study, machine: Machine, setting: Setting, metric: str) -
         "left out of all means; at the edge, they lie beyond it.",
         right=1.6,
     )
-    points: dict[str, list[tuple[float, float, str]]] = {"ok": [], "invalid": []}
-    order, status, measured = (study.columns[name] for name in ("repetition", "status", metric))
+    of_cell: dict[tuple[str, str], list[plotted.Repetition]] = defaultdict(list)
+    for row in plotted.repetitions(study, machine, setting, metric):
+        of_cell[row.model, row.variant].append(row)
+    points: dict[str, list[tuple[float, float, str, str]]] = {"ok": [], "invalid": []}
     for line, cell in enumerate(cells):
-        at = np.array(study.positions.get(cell, []), dtype=int)
-        at = at[[status[i] in points and measured[i] > 0 for i in at]]
-        at = np.array(sorted(at, key=lambda i: order[i] or 0), dtype=int)
-        valid = status[at] == "ok"
-        median = np.median(measured[at[valid] if valid.any() else at]) if len(at) else np.nan
-        heights = line + np.linspace(-0.32, 0.32, len(at)) if len(at) > 1 else [line]
-        for y, i in zip(heights, at, strict=False):
-            points[status[i]].append((100 * (measured[i] / median - 1), y, _colours(study)[cell.variant]))
-        counts = [f"n = {valid.sum()}"] + [f"{study.n(cell, s)} {s}" for s in ("invalid", "failed") if study.n(cell, s)]
+        mine = of_cell[cell.model, cell.variant]
+        heights = line + np.linspace(-0.32, 0.32, len(mine)) if len(mine) > 1 else [line]
+        for y, row in zip(heights, mine, strict=False):
+            which = f"repetition {row.repetition}".strip()
+            text = f"{cell.model}, {cell.variant}, {which}: {number(row.value, 4)} {unit}"
+            text += f", {row.deviation_percent:+.1f} %" + (", invalid" if row.status == "invalid" else "")
+            points[row.status].append((row.deviation_percent, y, _colours(study)[cell.variant], text))
+        valid = sum(row.status == "ok" for row in mine)
+        counts = [f"n = {valid}"] + [f"{study.n(cell, s)} {s}" for s in ("invalid", "failed") if study.n(cell, s)]
         text = ", ".join(counts) if cell in study.positions else "no run"
-        colour = _QUIET if valid.any() and len(counts) == 1 else _ALARM
+        colour = _QUIET if valid and len(counts) == 1 else _ALARM
         _beside(axes, line, text, colour)
     if not any(points.values()):
         return None
 
-    limit = max(2.0, *(1.1 * abs(x) for x, _, _ in points["ok"]), 0)
+    limit = max(2.0, *(1.1 * abs(x) for x, *_ in points["ok"]), 0)
     if points["ok"]:
-        x, y, colour = zip(*points["ok"], strict=True)
-        axes.scatter(x, y, s=14, c=colour, alpha=0.7, linewidths=0)
+        x, y, colour, texts = zip(*points["ok"], strict=True)
+        hover.says(axes.scatter(x, y, s=14, c=colour, alpha=0.7, linewidths=0), *texts)
     if points["invalid"]:
-        x, y, _ = zip(*points["invalid"], strict=True)
-        axes.scatter(np.clip(x, -limit, limit), y, s=18, c=_ALARM, marker="x", linewidths=1, clip_on=False, zorder=3)
+        x, y, _, texts = zip(*points["invalid"], strict=True)
+        x = np.clip(x, -limit, limit)
+        hover.says(axes.scatter(x, y, s=18, c=_ALARM, marker="x", linewidths=1, clip_on=False, zorder=3), *texts)
     axes.set_xlim(-limit, limit)
     axes.axvline(0, color="#999999", linewidth=0.8, zorder=1)
     axes.hlines(np.arange(0.5, len(cells) - 1), -limit, limit, color="#E4E4E4", linewidth=0.6, zorder=0)
-    axes.set_xlabel(f"{metric_label(metric)[0]}: deviation from the configuration's median (%)")
+    axes.set_xlabel(f"{label}: deviation from the configuration's median (%)")
     return figure
 
 
@@ -212,15 +219,24 @@ def _speedup_mark(axes: Axes, row: tuple, y: float, colour: str) -> None:
         _beside(axes, y, row.verdict, _ALARM)
         return
     low, high = (row.ci_low, row.ci_high) if row.ci_low == row.ci_low else (row.speedup, row.speedup)
-    axes.plot([max(low, 1e-9), min(high, 1e9)], [y, y], color=colour, linewidth=2, solid_capstyle="butt")
+    (line,) = axes.plot([max(low, 1e-9), min(high, 1e9)], [y, y], color=colour, linewidth=2, solid_capstyle="butt")
     sure = row.verdict in (stats.FASTER, stats.SLOWER)
     shape = "D" if row.model == GEOMEAN else "o"
-    axes.plot(row.speedup, y, shape, color=colour, markerfacecolor=colour if sure else "white", markersize=4.5)
+    fill = colour if sure else "white"
+    (mark,) = axes.plot(row.speedup, y, shape, color=colour, markerfacecolor=fill, markersize=4.5)
+    hover.says(line, _speedup_text(row))
+    hover.says(mark, _speedup_text(row))
     bounds = interval(row.ci_low, row.ci_high)
     text = f"{number(row.speedup)} ({bounds})" if bounds else number(row.speedup)
     if row.model == GEOMEAN and (share := share_of_models(row.method)):
         text += f", {share}"
     _beside(axes, y, text if sure else f"{text} {row.verdict}", _QUIET)
+
+
+def _speedup_text(row: tuple) -> str:
+    model = "geometric mean" if row.model == GEOMEAN else row.model
+    bounds = interval(row.ci_low, row.ci_high)
+    return f"{model}, {row.variant}: {number(row.speedup)}{f' ({bounds})' if bounds else ''}, {row.verdict}"
 
 
 def _speedup_axis(axes: Axes, table: pd.DataFrame) -> None:
@@ -247,13 +263,6 @@ def _speedup_axis(axes: Axes, table: pd.DataFrame) -> None:
 def _colours(study: Study) -> dict[str, str]:
     others = [variant for variant in study.variants if variant not in _VARIANT_COLOURS]
     return _VARIANT_COLOURS | {v: _OTHER_COLOURS[i % len(_OTHER_COLOURS)] for i, v in enumerate(others)}
-
-
-def _absence(study: Study, cell: Cell) -> str:
-    """Why there is no bar, in a word or two."""
-    if study.n(cell, "ok"):
-        return "not reported"
-    return " / ".join(status for status in ("invalid", "failed") if study.n(cell, status)) or "no run"
 
 
 def _n(counts: Sequence[int]) -> str:

@@ -1,4 +1,4 @@
-"""The tables of a report, as DataFrames and as LaTeX. Pure: nothing here reads, writes or prints."""
+"""The tables of a report, as DataFrames. Pure: nothing here reads, writes or prints."""
 
 from __future__ import annotations
 
@@ -293,6 +293,18 @@ def machines(study: Study) -> pd.DataFrame:
         cells = [" ".join(map(str, v)) if isinstance(v, list) else v for v in map(facts.get, MACHINE_FACTS)]
         rows.append([*machine, study.platforms[machine], *cells])
     return pd.DataFrame(rows, columns=["campaign", "host", "platform", *MACHINE_FACTS], dtype=object)
+
+
+_MODEL_FACTS = ("model", "variant", "file", "size_bytes", "sha256", "parameters", "batch_size", "input_size")
+_MODEL_FACTS += ("weights", "weights_seed", "source")
+
+
+def models(study: Study) -> pd.DataFrame:
+    """tables/models.csv: the model files of every campaign, from its campaign.json; empty = unknown."""
+    rows = [
+        [name, *map(entry.get, _MODEL_FACTS)] for name in study.dataset.campaigns for entry in study.model_files(name)
+    ]
+    return pd.DataFrame(rows, columns=["campaign", *_MODEL_FACTS], dtype=object)
 
 
 def trust(study: Study, metric: str) -> pd.DataFrame:

@@ -26,6 +26,8 @@ from modelzoo.paths import cache_dir
 
 # Command -> the Debian package that has it, for each part of the tests.
 TOOLS = {
+    "browser": {"chromium": "chromium"},
+    "latex": {"pdflatex": "texlive-latex-recommended"},
     "run script": {"dash": "dash", "busybox": "busybox", "mksh": "mksh"},
     "sshlab": {
         "ip": "iproute2",

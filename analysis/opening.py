@@ -1,0 +1,78 @@
+"""What a report opens with, on one screen: what was found, and how sure it is. What to distrust is in the notices.
+
+Pure; computed from the tables.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pandas as pd
+
+from analysis import stats
+from analysis.findings import overall
+from analysis.study import Study
+from analysis.tables import GEOMEAN, count, interval, number, places, share_of_models
+
+_NAMED = 5  # models
+
+
+def found(study: Study, speedups: pd.DataFrame) -> list[str]:
+    """One over all comparisons; then of each candidate the least and the greatest geometric mean, and what it slows."""
+    sentences = [overall(speedups)]
+    where = pd.Series([study.place_label(*place) for place in places(study, speedups)], speedups.index, dtype="str")
+    for variant, mine in speedups.assign(where=where).groupby("variant", sort=False):
+        means, models = mine[mine["model"] == GEOMEAN], mine[mine["model"] != GEOMEAN]
+        means = means[means["speedup"].notna()].sort_values("speedup", kind="stable")
+        if means.empty:
+            continue
+        text = f"{variant}, against {means['baseline_variant'].iloc[0]} in the geometric mean of the models: "
+        if len(means) == 1:
+            text += f"{_mean(means.iloc[0])} times as fast"
+        else:
+            least, most = (row for _, row in means.iloc[[0, -1]].iterrows())
+            verdicts = Counter(means["verdict"])
+            parts = [f"{verdict} on {verdicts[verdict]}" for verdict in stats.VERDICTS if verdicts[verdict]]
+            text += f"from {_mean(least)} times as fast on {least['where']} to {_mean(most)} on {most['where']}; "
+            text += f"{', '.join(parts)} of {len(means)}"
+        sentences.append(f"{text}.")
+        slower = Counter(models["model"][models["verdict"] == stats.SLOWER]).most_common()
+        tested = Counter(models["model"][~models["verdict"].isin((stats.MISSING, stats.NOT_COMPARABLE))])
+        names = [model if len(means) == 1 else f"{model} (on {n} of {tested[model]})" for model, n in slower[:_NAMED]]
+        if names:
+            more = f" and {len(slower) - _NAMED} more" if len(slower) > _NAMED else ""
+            sentences.append(f"{variant} is slower for {', '.join(names)}{more}.")
+    return sentences
+
+
+def _mean(row: pd.Series) -> str:
+    share = share_of_models(row["method"])
+    return f"{number(row['speedup'])} ({interval(row['ci_low'], row['ci_high'])}{f'; {share}' if share else ''})"
+
+
+def sure(study: Study, speedups: pd.DataFrame, trust: pd.DataFrame) -> list[str]:
+    """How many repetitions there are, how much they vary, how wide intervals are, how much is decided."""
+    ok, measured = study.runs["status"].eq("ok").sum(), trust[trust["repetitions_max"] > 0]
+    sentences = []
+    if len(measured):
+        least, most = measured["repetitions_min"].min(), measured["repetitions_max"].max()
+        each = str(most) if least == most else f"{least} to {most}"
+        runs = f"{ok} of {count(len(study.runs), 'run')} {'is' if ok == 1 else 'are'} ok"
+        sentences.append(f"{runs}: {each} repetitions of what has a result, each a process of its own.")
+    if trust["cv_percent_median"].notna().any():
+        median, most = (number(trust[f"cv_percent_{name}"].max(), 2) for name in ("median", "max"))
+        on = ", on the machine where it is most" if len(measured) > 1 else ""
+        text = f"Repetitions vary by {median} % (standard deviation; the median of the configurations{on})"
+        sentences.append(f"{text}, {most} % at most.")
+    models = speedups[(speedups["model"] != GEOMEAN) & speedups["ci_low"].notna()]
+    if models.empty:
+        return [*sentences, "No speedup has an interval: nothing here is sure."]
+    half = 50 * (models["ci_high"] - models["ci_low"]) / models["speedup"]
+    widest = models.loc[[half.idxmax()]]
+    [(model, variant)], [at] = widest[["model", "variant"]].to_numpy(), places(study, widest)
+    median, most = number(half.median(), 2), number(half.max(), 2)
+    text = f"The 95 % intervals of the speedups are ± {median} % (median), ± {most} % at most"
+    sentences.append(f"{text} ({model} {variant}, {study.place_label(*at)}).")
+    decided = models["verdict"].isin((stats.FASTER, stats.SLOWER)).sum()
+    text = f"{decided} of {count(len(models), 'comparison')} with an interval {'is' if decided == 1 else 'are'} decided"
+    return [*sentences, f"{text}: p is below 0.05 after Holm's correction."]
