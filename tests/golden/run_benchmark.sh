@@ -942,11 +942,23 @@ choose_iterations() {
   say "iterations per process are chosen: iterations.tsv"
 }
 
+awk_root='
+  function root(x,    guess, earlier) { # some busybox have an awk with neither sqrt nor ^
+    if (x <= 0) return 0
+    guess = x < 1 ? 1 : x
+    do {
+      earlier = guess
+      guess = (guess + x / guess) / 2
+    } while (guess < earlier)
+    return guess
+  }'
+
 # Kalibera and Jones 2013, with two levels: n = sqrt(c1/c2 * s1^2/s2^2). c1: seconds that a process takes beyond its timed part;
 # c2: seconds of an iteration; s1^2: variance within a process; s2^2: between processes beyond that, relative to the mean and
 # the same for all configurations, since so few runs say little of each. It counts as (0.2 %)^2 at least.
 list_iterations() { # stdout: iterations.tsv
-  awk '
+  awk "$awk_root"'
+    function square(x) { return x * x }
     BEGIN {
       OFS = "\t"
       print "model", "variant", "runner", "threads", "delegate", "batch_size", "input_size", "iterations", "pilot_runs", "mean_ms",
@@ -961,7 +973,7 @@ list_iterations() { # stdout: iterations.tsv
       mean[$1, k] = $5
       sum[$1] += $5
       # The tool cuts off what is below one microsecond, half of it on average; its deviation is that of a population.
-      variance = (($6 + 0.5) / $5) ^ 2 * $4 / ($4 - 1)
+      variance = square(($6 + 0.5) / $5) * $4 / ($4 - 1)
       within[$1] += variance
       of_means[$1] += variance / $4
       overhead[$1] += $7 - $4 * $5 / 1e6
@@ -969,12 +981,12 @@ list_iterations() { # stdout: iterations.tsv
     END {
       for (c in n) if (n[c] > 1) {
         squares = 0
-        for (k = 1; k <= n[c]; k++) squares += (mean[c, k] * n[c] / sum[c] - 1) ^ 2
+        for (k = 1; k <= n[c]; k++) squares += square(mean[c, k] * n[c] / sum[c] - 1)
         pooled += squares / (n[c] - 1) - of_means[c] / n[c]
         members++
       }
       between = members ? pooled / members : 0
-      if (between < 0.002 ^ 2) between = 0.002 ^ 2
+      if (between < square(0.002)) between = square(0.002)
       for (i = 1; i <= size; i++) {
         c = order[i]
         row = c
@@ -986,14 +998,14 @@ list_iterations() { # stdout: iterations.tsv
         iteration_s = sum[c] / n[c] / 1e6
         overhead_s = overhead[c] / n[c]
         if (overhead_s < 0.01) overhead_s = 0.01
-        wanted = int(sqrt(overhead_s / iteration_s * within[c] / n[c] / between) + 0.5)
+        wanted = int(root(overhead_s / iteration_s * within[c] / n[c] / between) + 0.5)
         most = int(1 / iteration_s) + 1 # what the tool does by default: 50 and 1 s at least
         if (most < 50) most = 50
         reason = "chosen"
         if (wanted < 5) { wanted = 5; reason = "at the lower bound" }
         if (wanted > most) { wanted = most; reason = "at the upper bound" }
-        print row, sprintf("%.0f", wanted), n[c], sprintf("%.6g", iteration_s * 1000), sprintf("%.3g", 100 * sqrt(within[c] / n[c])),
-          sprintf("%.3g", 100 * sqrt(between)), sprintf("%.3g", overhead_s), reason
+        print row, sprintf("%.0f", wanted), n[c], sprintf("%.6g", iteration_s * 1000), sprintf("%.3g", 100 * root(within[c] / n[c])),
+          sprintf("%.3g", 100 * root(between)), sprintf("%.3g", overhead_s), reason
       }
     }' part=plan "$run_dir/plan.tsv" part=results "$run_dir/tmp/results"
 }
@@ -1017,34 +1029,21 @@ end_block() { # $1: the block that is through. Which configurations leave the pl
 list_leaving() { # $1: the block that is through. stdout: lines of stopping.tsv
   stopping=$run_dir/stopping.tsv
   [ -e "$stopping" ] || stopping=/dev/null
-  awk -v until="$1" -v least="$min_repetitions" -v target="$target_percent" -v baseline="$baseline" '
-    function t975(df,    a, b, c, d, x, y) { # quantile 0.975 of Student, error below 1e-3: Hill 1970, algorithm 396
-      x = -1.959964
-      a = 1 / (df - 0.5)
-      b = 48 / (a * a)
-      c = ((20700 * a / b - 98) * a - 16) * a + 96.36
-      d = ((94.5 / (b + c) - 3) / b + 1) * sqrt(a * 1.5707963) * df
-      y = exp(2 / df * log(d * 0.05))
-      if (y > 0.05 + a) {
-        y = x * x
-        if (df < 5) c += 0.3 * (df - 4.5) * (x + 0.6)
-        c = (((0.05 * d * x - 5) * x - 7) * x - 2) * x + b + c
-        y = (((((0.4 * y + 6.3) * y + 36) * y + 94.5) / c - y - 3) / b + 1) * x
-        y = exp(a * y * y) - 1
-      } else {
-        y = ((1 / (((df + 6) / (df * y) - 0.089 * d - 0.822) * (df + 2) * 3) + 0.5 / (df + 4)) * y - 1) * (df + 1) / (df + 2) + 1 / y
-      }
-      return sqrt(df * y)
+  awk -v until="$1" -v least="$min_repetitions" -v target="$target_percent" -v baseline="$baseline" "$awk_root"'
+    function t975(df,    x) { # quantile 0.975 of Student, df >= 1; fitted to it, relative error below 2e-5
+      x = 1 / df
+      return (1.95996 + x * (0.78174 + x * (1.24894 + x * 0.71004))) / (1 - x * (0.81171 - x * 0.18166))
     }
+    function square(x) { return x * x }
     function summarise(c,    k) { # variance[c]: of the mean, relative to it
       mean[c] = variance[c] = 0
       for (k = 1; k <= until; k++) if ((c, k) in value) mean[c] += value[c, k] / n[c]
       if (n[c] < 2) return
-      for (k = 1; k <= until; k++) if ((c, k) in value) variance[c] += (value[c, k] / mean[c] - 1) ^ 2
+      for (k = 1; k <= until; k++) if ((c, k) in value) variance[c] += square(value[c, k] / mean[c] - 1)
       variance[c] /= n[c] * (n[c] - 1)
     }
     function half_of_mean(c) { # half width of the interval in percent; unknown = so far there is none
-      return n[c] < 2 ? unknown : 100 * t975((n[c] < least ? n[c] : least) - 1) * sqrt(variance[c])
+      return n[c] < 2 ? unknown : 100 * t975((n[c] < least ? n[c] : least) - 1) * root(variance[c])
     }
     function half_of_speedup(b, c,    k, pairs, mean_b, mean_c, bb, cc, bc, covariance, welch, single, df, t2, left) {
       if (n[b] < 2 || n[c] < 2) return unknown
@@ -1059,21 +1058,21 @@ list_leaving() { # $1: the block that is through. stdout: lines of stopping.tsv
         mean_b /= pairs
         mean_c /= pairs
         for (k = 1; k <= until; k++) if ((b, k) in value && (c, k) in value) {
-          bb += (value[b, k] - mean_b) ^ 2
-          cc += (value[c, k] - mean_c) ^ 2
+          bb += square(value[b, k] - mean_b)
+          cc += square(value[c, k] - mean_c)
           bc += (value[b, k] - mean_b) * (value[c, k] - mean_c)
         }
-        if (bb > 0 && cc > 0) covariance = bc / sqrt(bb * cc) * sqrt(variance[b] * variance[c]) * pairs / sqrt(n[b] * n[c])
+        if (bb > 0 && cc > 0) covariance = bc / root(bb * cc) * root(variance[b] * variance[c]) * pairs / root(n[b] * n[c])
       }
       if (variance[b] + variance[c] == 0) return 0
-      welch = (variance[b] + variance[c]) ^ 2 / (variance[b] ^ 2 / (n[b] - 1) + variance[c] ^ 2 / (n[c] - 1))
+      welch = square(variance[b] + variance[c]) / (square(variance[b]) / (n[b] - 1) + square(variance[c]) / (n[c] - 1))
       single = n[b] + n[c] - 2 * pairs
       df = pairs - 1 + (welch - pairs + 1) * single / (single + 2 * pairs)
       if (df > least - 1) df = least - 1
-      t2 = t975(df) ^ 2
-      left = (1 - t2 * covariance) ^ 2 - (1 - t2 * variance[b]) * (1 - t2 * variance[c])
+      t2 = square(t975(df))
+      left = square(1 - t2 * covariance) - (1 - t2 * variance[b]) * (1 - t2 * variance[c])
       if (t2 * variance[c] >= 1 || left < 0) return unknown
-      return 100 * sqrt(left) / (1 - t2 * variance[c])
+      return 100 * root(left) / (1 - t2 * variance[c])
     }
     function widen(half) { if (half > widest) widest = half }
     function shown(half) { return half < 0 || half == unknown ? "-" : sprintf("%.4g", half) }
