@@ -140,8 +140,13 @@ def table(name: str) -> dict[tuple[str, str], dict[str, str]]:
 
 
 def say(text: str) -> None:
-    """Print, and keep in report.txt."""
+    """Print and keep."""
     print(text, flush=True)
+    keep(text)
+
+
+def keep(text: str) -> None:
+    """Add a line to report.txt."""
     with (KEPT / "report.txt").open("a", encoding="utf-8") as file:
         file.write(text + "\n")
 
@@ -180,7 +185,7 @@ def results(
     say(f"fixed loop: {ten_s:.0f} s for 10 repetitions, measured; {fixed_s:.0f} s for n = {n}, extrapolated")
     name = f"machine time to {target_percent:g} % everywhere, adaptive ({adaptive_s:.0f} s) / fixed n ({fixed_s:.0f} s)"
     result = Result(name, adaptive_s / fixed_s, "x", TARGET)
-    say(str(result))
+    keep(str(result))
     return [result]
 
 
