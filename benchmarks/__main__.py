@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from benchmarks import bench_fleet, bench_reading, bench_report, bench_run_stage, bench_runner
+from benchmarks import bench_fleet, bench_precision, bench_reading, bench_report, bench_run_stage, bench_runner
 from benchmarks.result import Result, main
 
 
 def results() -> Iterator[Result]:
-    for benchmark in (bench_reading, bench_report, bench_runner, bench_run_stage, bench_fleet):
+    for benchmark in (bench_reading, bench_report, bench_runner, bench_run_stage, bench_precision, bench_fleet):
         yield from benchmark.results()
 
 

@@ -128,6 +128,9 @@ def parse_seconds(text: str) -> float:
     return seconds
 
 
+# What benchmark_model can and this runner cannot, and what to do instead.
+REFUSED = {"enable_op_profiling": "LiteRT's Python package tells no times of operators; use the runner benchmark_model"}
+
 PARSERS: dict[str, Callable[[str], Any]] = {
     "graph": str,
     "num_threads": int,
@@ -167,6 +170,8 @@ def parse_flags(arguments: Sequence[str]) -> dict[str, Any]:
     given: dict[str, Any] = {}
     for argument in arguments:
         name, equals, text = argument[2:].partition("=")
+        if name in REFUSED:
+            raise BenchmarkError(f"Flag '--{name}' cannot be had: {REFUSED[name]}")
         if not argument.startswith("--") or not equals or name not in PARSERS:
             known = " ".join(f"--{known}=" for known in PARSERS)
             raise BenchmarkError(f"Unknown flag '{argument}'; this runner knows, in the form --name=value: {known}")

@@ -11,6 +11,16 @@ from ansible.template import Templar, trust_as_template
 ROOT = Path(__file__).resolve().parent.parent
 
 
+FIXED = {
+    "min_repetitions": 2,
+    "max_repetitions": 2,
+    "target_percent": 1.0,
+    "baseline": "float32",
+    "iterations": "fixed",
+}
+"""Settings of a campaign that matter to the script: of one that decides nothing on the host."""
+
+
 def render_run_script(run_dir: Path, runners: dict[str, Any], **settings: Any) -> str:
     """Return run_benchmark.sh for a directory; `settings` are variables of the role benchmark_run."""
     variables = {
@@ -26,7 +36,10 @@ def render_run_script(run_dir: Path, runners: dict[str, Any], **settings: Any) -
         "benchmark_run_max_cooldown_s": 0,
         "benchmark_run_max_wait_s": 0,
         "benchmark_run_max_steal_percent": 10,
+        "benchmark_run_max_drift_percent": 5,
+        "benchmark_run_min_cpu_percent": 90,
         "benchmark_run_retries": 2,
+        "benchmark_run_settings": FIXED,
         "benchmark_run_min_free_mb": 1,
         "benchmark_run_governor": "",
         "benchmark_run_disable_turbo": False,

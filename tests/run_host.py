@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.edgebench.testbed.plugins.module_utils import plan
 
-from tests.rendering import ROOT, render_run_script
+from tests.rendering import FIXED, ROOT, render_run_script
 
 FAKE_RUNNER = {
     "argv": ["sh", str(ROOT / "tests/data/fake_runner.sh")],
@@ -66,27 +66,52 @@ class Host:
         (self.bin / name).chmod(0o755)
 
     def prepare(
-        self, models: list[str], *, runner: str = "fake", timeout_s: int = 60, repetitions: int = 1, **settings
+        self,
+        models: list[str],
+        *,
+        runner: str = "fake",
+        timeout_s: int = 60,
+        repetitions: int = 1,
+        campaign: dict | None = None,
+        **settings,
     ):
-        (self.run_dir / "models").mkdir(parents=True, exist_ok=True)
-        for name in models:
-            (self.run_dir / "models" / f"{name}.tflite").touch()
-        roots = {f"__benchmark_run_{root}": str(self.machine / root) for root in ("sys", "proc")}
-        self.script.write_text(render_run_script(self.run_dir, {"fake": FAKE_RUNNER}, **roots | settings))
-        entries = [
-            {"model": name, "variant": "float32", "file": f"{name}.tflite", "sha256": "0" * 64} for name in models
-        ]
+        """Put script and plan there. `campaign`: its settings, where they are not those of one variant's fixed loop."""
         asked = {
             "models": models,
             "variants": ["float32"],
             "runners": [runner],
             "threads": [1],
             "delegates": ["default"],
+            "flags": "--num_runs=2",
+            **FIXED,
+            "min_repetitions": repetitions,
+            "max_repetitions": repetitions,
+            **(campaign or {}),
         }
-        asked |= {"max_repetitions": repetitions, "flags": "--num_runs=2"}
+        (self.run_dir / "models").mkdir(parents=True, exist_ok=True)
+        entries = [
+            {"model": name, "variant": variant, "file": self.file(name, variant), "sha256": "0" * 64}
+            for name in models
+            for variant in asked["variants"]
+        ]
+        for entry in entries:
+            (self.run_dir / "models" / entry["file"]).touch()
+        roots = {f"__benchmark_run_{root}": str(self.machine / root) for root in ("sys", "proc")}
+        roots["benchmark_run_settings"] = asked
+        self.script.write_text(render_run_script(self.run_dir, {"fake": FAKE_RUNNER}, **roots | settings))
         rows = plan.build("testhost", asked, entries, seed=1, timeout_s=timeout_s)
         (self.run_dir / "plan.tsv").write_text(plan.to_tsv(rows))
         return self
+
+    @staticmethod
+    def file(model: str, variant: str) -> str:
+        return f"{model}.tflite" if variant == "float32" else f"{model}.{variant}.tflite"
+
+    def table(self, name: str) -> list[dict[str, str]]:
+        """Rows of a file such as stopping.tsv; [] where there is none."""
+        path = self.run_dir / name
+        lines = [line.split("\t") for line in path.read_text().splitlines()] if path.exists() else [[]]
+        return [dict(zip(lines[0], line, strict=True)) for line in lines[1:]]
 
     def during(self, model: str, commands: str) -> None:
         """Let the runner of a model do something; $machine is the machine's root, $run_dir the campaign's directory."""
@@ -149,6 +174,11 @@ class Host:
             retry = f".retry{values['retry']}" if "retry" in values else ""
             found[f"{values['model']}_r{int(values['repetition']):02d}{retry}"] = values
         return found
+
+    def sidecars_of(self, model: str, variant: str = "float32") -> list[dict[str, str]]:
+        """Of a configuration, in the order of runs."""
+        paths = sorted((self.run_dir / "runs").glob(f"*_{model}.{variant}.*.meta"))
+        return [dict(line.split("=", 1) for line in path.read_text().splitlines()) for path in paths]
 
     def mtimes(self) -> dict[str, int]:
         runs = self.run_dir / "runs"

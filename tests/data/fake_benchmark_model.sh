@@ -1,8 +1,9 @@
 #!/bin/sh
 # Stands in for TensorFlow's official benchmark_model where it cannot be had: its streams, exit codes and lines (TF 2.19
-# and later), with made-up numbers. Measures nothing.
+# and later), with made-up numbers, or those that a test gives. Measures nothing.
 graph=
 num_runs=50
+avg_us=${FAKE_AVG_US:-60255.5} std_us=${FAKE_STD_US:-20630} timed=${FAKE_TIMED:-}
 unconsumed=
 for argument; do
     case $argument in
@@ -13,7 +14,7 @@ for argument; do
             echo "ERROR: Benchmarking failed." >&2
             exit 1
             ;;
-        --num_threads=* | --min_secs=* | --max_secs=* | --warmup_runs=* | --warmup_min_secs=* | --use_xnnpack=*) ;;
+        --num_threads=* | --min_secs=* | --max_secs=* | --warmup_runs=* | --warmup_min_secs=* | --use_xnnpack=* | --enable_op_profiling=*) ;;
         *) unconsumed="$unconsumed $argument" ;;
     esac
 done
@@ -42,9 +43,10 @@ INFO: Running benchmark for at least 1 iterations and at least 0.5 seconds but t
 INFO: count=9 first=33350 curr=56288 min=33350 max=81652 avg=55900.2 std=12533 p5=33350 median=53289 p95=81652
 
 INFO: Running benchmark for at least $num_runs iterations and at least 1 seconds but terminate if exceeding 150 seconds.
-INFO: count=$num_runs first=63207 curr=93084 min=19968 max=114578 avg=60255.5 std=20630 p5=25912 median=59735 p95=96369
+INFO: count=${timed:-$num_runs} first=63207 curr=93084 min=19968 max=114578 avg=$avg_us std=$std_us p5=25912 median=59735 p95=96369
 
-INFO: Inference timings in us: Init: 797, First inference: 33350, Warmup (avg): 55900.2, Inference (avg): 60255.5
+INFO: Inference timings in us: Init: 797, First inference: 33350, Warmup (avg): 55900.2, Inference (avg): $avg_us
 INFO: Note: as the benchmark tool itself affects memory footprint, the following is only APPROXIMATE to the actual memory footprint of the model at runtime. Take the information at your discretion.
 INFO: Memory footprint delta from the start of the tool (MB): init=3.36328 overall=3.48828
 END
+[ -z "${FAKE_LINES:-}" ] || cat "$FAKE_LINES"

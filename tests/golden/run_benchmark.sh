@@ -18,6 +18,10 @@
 # A run that the machine disturbed is kept, with `invalid=<reason>` in its sidecar. When the plan is through, such runs, and
 # failed ones of configurations that worked at least once, are repeated as <run>.retry1, <run>.retry2, ...
 #
+# With a maximum of repetitions above the minimum a configuration whose mean and speedups are known well enough leaves the
+# blocks that follow, and stopping.tsv says when and why. After a pilot, the first lines of the plan, iterations.tsv says how
+# many iterations a process has from then on. Both stand once they are written. They need awk; without it all blocks are run.
+#
 # A machine may have to be given back. The file `until`, which may come, change and go at any time, then holds the moment after
 # which no run may be going, in seconds since 1970 by this machine's clock, and behind it in words when the machine goes back.
 set -u
@@ -37,7 +41,14 @@ max_temperature_c=0 # 0 = any
 max_cooldown_s=0 # for heat and throttling to pass, before each run
 max_wait_s=0 # for other work to pass, in the whole campaign
 max_steal_percent=10 # of all CPU time; 0 = any
+max_drift_percent=5 # between the medians of a run's halves; 0 = any
+min_cpu_percent=90 # of the timed part's wall time, with one thread; 0 = any
 retries=2
+min_repetitions=2
+max_repetitions=2 # above the minimum: a configuration may leave in between
+target_percent=1.0 # half width of the 95 % intervals at which it does
+baseline=float32 # the variant that speedups are against
+iterations=fixed # of a process: auto = chosen from the pilot, fixed = as flags say
 min_free_kb=1024
 governor='' # '' = as it is
 disable_turbo=no
@@ -196,6 +207,7 @@ end_helper() { # $1 pid ('' = none), $2 name. KILL: a shell that was forked this
 
 lock_is_ours='' runner_pid='' watchdog_pid='' keeper_pid='' newest_before=''
 run='-' state=running message='' # before there is anything to tell
+notice='' at_most=no stopped=' ' chosen=' ' last_block=0
 begun_s='' longest_s=0 measured=0 finished=0 failed=0 invalid=0 repeated=0 due=0 total=0
 
 read_lock() { # lock_pid, lock_started, lock_boot, lock_campaign; fails when there is no lock
@@ -287,6 +299,7 @@ invalid=$invalid
 repeated=$repeated
 measured=$measured
 total=$total
+at_most=$at_most
 run=$run
 elapsed_s=$elapsed_s
 left_s=$left_s
@@ -470,7 +483,7 @@ wait_until_fit() { # with an end: a machine that does not become fit is measured
     waited_s=$((waited_s + 1))
     set_unfit
   done
-  state=running message=
+  state=running message=$notice
 }
 
 # ---- Settings of the machine: changed where that is asked, and put back ----
@@ -634,10 +647,12 @@ measure() {
   log=$run_dir/tmp/$run.log
   rm -f "$run_dir/tmp/"*.log "$run_dir/tmp/"*.meta "$run_dir/tmp/timed_out" "$run_dir/tmp/throttled" "$run_dir/tmp/watchdog.sleeper"
   meta=
-  for key in campaign host run block repetition model variant runner threads delegate batch_size input_size timeout_s model_file model_sha256; do
+  for key in campaign host run block repetition phase model variant runner threads delegate batch_size input_size timeout_s model_file model_sha256; do
     eval "put $key \"\$$key\""
   done
   put_known retry "$retry"
+  add_iterations
+  put_known iterations_wanted "$iterations_wanted"
   set_runner_version "$runner"
   put runner_version "$version"
   put runner_sha256 "$runner_sha256"
@@ -684,8 +699,9 @@ measure() {
   else
     failure=
   fi
-  reasons=
+  reasons='' checks=''
   [ "$exit_code" -ne 0 ] || [ -n "$failure" ] || set_reasons
+  put_known checks "$checks"
   put_known invalid "$reasons"
   publish
 }
@@ -717,6 +733,7 @@ set_reasons() { # reasons: why what was measured is not what this machine can do
       because "other virtual machines took $((100 * steal / all)) % of the CPU time (steal), above $max_steal_percent %"
   fi
   [ "$current_governor" = "$governor_before" ] || because "the governor changed from ${governor_before:-?} to ${current_governor:-?}"
+  [ "$has_awk" = no ] || check_log
 }
 
 set_steal() { # steal, all: ticks of this run, of user nice system idle iowait irq softirq steal; what follows is part of these
@@ -730,6 +747,80 @@ set_steal() { # steal, all: ticks of this run, of user nice system idle iowait i
     column=$((column + 1)) all=$((all + difference))
     [ "$column" -lt 8 ] || steal=$difference
   done
+}
+
+check_log() { # checks: the rules that this log gives the facts for, the same as in analysis; and more reasons
+  rm -f "$run_dir/tmp/halves"
+  read_log >"$run_dir/tmp/checked"
+  [ ! -e "$run_dir/tmp/halves" ] || sort -n "$run_dir/tmp/halves" | test_drift >>"$run_dir/tmp/checked"
+  too_few=''
+  while IFS=$tab read -r name reason; do
+    checks="$checks${checks:+,}$name"
+    case $name in
+      iterations) too_few=$reason ;;
+      *) [ -z "$reason" ] || because "$reason" ;;
+    esac
+  done <"$run_dir/tmp/checked"
+  [ -z "$too_few" ] || because "$gave_up $too_few" # the last, so that no other reason stands before it: see read_sidecars
+}
+
+read_log() { # stdout: for each rule its name, and behind a tab what speaks against the run. Leaves iteration times in tmp/halves
+  awk -v halves="$run_dir/tmp/halves" -v threads="$threads" -v max_drift="$max_drift_percent" -v min_cpu="$min_cpu_percent" '
+    function read_list(    text) { # of a line name=[1.5, 2, ...]: value[1..size], and total
+      text = substr($0, index($0, "=") + 1)
+      gsub(/\[|\]| /, "", text)
+      size = split(text, value, ",")
+      total = 0
+      for (i = 1; i <= size; i++) total += value[i]
+    }
+    !timings && /Running benchmark for at least [0-9]/ { asked = substr($0, index($0, " at least ") + 10) + 0 }
+    !timings && /count=[0-9]/ { timed = substr($0, index($0, "count=") + 6) + 0 }
+    /Inference timings in us:/ { timings = 1 }
+    /^EDGEBENCH iteration_cpu_us=\[/ { read_list(); cpu_us = total }
+    /^EDGEBENCH iteration_wall_us=\[/ {
+      read_list()
+      wall_us = total
+      if (max_drift == 0) print "drift" # switched off is looked at as well: nobody else shall apply it
+      else if (size >= 10) for (i = 1; i <= size; i++) print value[i], (i <= int(size / 2) ? 1 : 2) >halves
+    }
+    END {
+      if (threads == 1 && wall_us > 0 && cpu_us > 0) {
+        percent = 100 * cpu_us / wall_us
+        if (percent >= min_cpu) print "cpu"
+        else printf "cpu\tthe process was on a CPU for only %.0f %% of the timed part, below %d %%\n", percent, min_cpu
+      }
+      if (timings && timed != "") {
+        if (timed >= asked) print "iterations"
+        else printf "iterations\t(%.0f) than asked for (%.0f), since --max_secs was over\n", timed, asked
+      }
+    }' "$log"
+}
+
+# Mann-Whitney, two-sided p < 0.001, by the normal approximation with its correction for ties.
+test_drift() { # stdin: iteration times in order of size, each with its half. stdout: as read_log
+  awk -v max_drift="$max_drift_percent" '
+    function median(half,    n) {
+      n = count[half]
+      return (of[half, int((n + 1) / 2)] + of[half, int(n / 2) + 1]) / 2
+    }
+    function end_of_tie() { # all in it have the mean of their ranks
+      rank_sum += firsts * (before + (tied + 1) / 2)
+      ties += tied * tied * tied - tied
+      before += tied
+      tied = firsts = 0
+    }
+    $1 != last { end_of_tie() }
+    { last = $1; tied++; firsts += $2 == 1; of[$2, ++count[$2]] = $1 }
+    END {
+      end_of_tie()
+      variance = count[1] * count[2] / 12 * (NR + 1 - ties / NR / (NR - 1))
+      distance = rank_sum - count[1] * (NR + 1) / 2
+      percent = 100 * (median(2) / median(1) - 1)
+      size = percent < 0 ? -percent : percent
+      if (size > max_drift && distance * distance > 3.29 * 3.29 * variance)
+        printf "drift\tthe iterations drifted: the median of the second half is %.1f %% %s that of the first\n", size, (percent > 0 ? "above" : "below")
+      else print "drift"
+    }'
 }
 
 publish() { # the sidecar last: it makes the run count
@@ -756,9 +847,14 @@ publish() { # the sidecar last: it makes the run count
     say "run $run failed: exit code $exit_code${failure:+, $failure}"
   else
     note_that_it_works
-    [ -z "$reasons" ] || invalid=$((invalid + 1)) invalid_runs="$invalid_runs$newline/$run.meta"
+    case $reasons in
+      "$gave_up"*) short_runs="$short_runs$newline/$run.meta" ;;
+      ?*) invalid_runs="$invalid_runs$newline/$run.meta" ;;
+    esac
+    [ -z "$reasons" ] || invalid=$((invalid + 1))
     [ -z "$reasons" ] || say "run $run is invalid: $reasons"
   fi
+  [ "$learning" = no ] || echo "$run.meta" | list_results >>"$run_dir/tmp/results"
 }
 
 set_free_kb() { # free_kb in run_dir; as much as anybody wants where df cannot tell
@@ -768,7 +864,258 @@ set_free_kb() { # free_kb in run_dir; as much as anybody wants where df cannot t
   case ${4:-} in '' | *[!0-9]*) free_kb=999999999 ;; *) free_kb=$4 ;; esac
 }
 
-# ---- What is there already: failed_runs and invalid_runs hold the names of sidecars, worked the configurations ----
+# ---- What follows from what was measured: iterations.tsv and stopping.tsv, docs/decisions/0006-adaptive-repetition.md ----
+
+set_learning() { # learning: something is to be decided here
+  has_awk=yes adaptive=no learning=yes
+  command -v awk >/dev/null 2>&1 || has_awk=no
+  [ "$min_repetitions" -eq "$max_repetitions" ] || adaptive=yes
+  if [ "$adaptive$iterations" = nofixed ]; then
+    learning=no
+  elif [ "$has_awk" = no ]; then
+    learning=no adaptive=no iterations=fixed notice="no awk here, so all $max_repetitions blocks are run, by the flags as they are"
+    say "$notice"
+  fi
+}
+
+list_results() { # stdin: sidecars. stdout, of each run that worked: configuration block use iterations mean_us std_us length_s
+  (
+    cd "$run_dir/runs" && awk '{
+      meta = $1
+      split("", fact)
+      while ((getline line <meta) > 0) fact[substr(line, 1, index(line, "=") - 1)] = substr(line, index(line, "=") + 1)
+      close(meta)
+      if (fact["exit_code"] != "0" || "failure" in fact) next
+      use = fact["phase"]
+      if ("invalid" in fact || "retry" in fact) use = "-" # what repeats find comes after all decisions
+      log_name = substr(meta, 1, length(meta) - 5) ".log"
+      stat = mean = ""
+      while ((getline line <log_name) > 0) {
+        if (line ~ /count=[0-9]/) stat = substr(line, index(line, "count="))
+        if (line ~ /Inference timings in us:/) {
+          mean = substr(line, index(line, "Inference (avg): ") + 17) + 0
+          break
+        }
+      }
+      close(log_name)
+      if (mean <= 0) use = "-"
+      std = index(stat, " std=") ? substr(stat, index(stat, " std=") + 5) + 0 : 0
+      configuration = fact["model"] "/" fact["variant"] "/" fact["runner"] "/" fact["threads"] "/" fact["delegate"]
+      configuration = configuration "/" fact["batch_size"] "/" fact["input_size"]
+      length_s = fact["end_uptime_s"] - fact["start_uptime_s"]
+      printf "%s %s %s %.0f %.17g %.17g %.2f\n", configuration, fact["block"], use, substr(stat, 7), mean, std, length_s
+    }'
+  )
+}
+
+list_all_results() {
+  for sidecar in "$run_dir/runs/"*.meta; do
+    [ ! -e "$sidecar" ] || echo "${sidecar##*/}"
+  done | list_results
+}
+
+read_decisions() { # stopped and chosen: configuration=value for each, between blanks
+  stopped=" $(sed 1d "$run_dir/stopping.tsv" 2>/dev/null |
+    while read -r m v r t d b i left_after _; do printf '%s ' "$m/$v/$r/$t/$d/$b/$i=$left_after"; done)"
+  chosen=" $(sed 1d "$run_dir/iterations.tsv" 2>/dev/null |
+    while read -r m v r t d b i count _; do printf '%s ' "$m/$v/$r/$t/$d/$b/$i=$count"; done)"
+}
+
+decide() { # $1 file, $2 text: durable before anything is done by it
+  write_file "$run_dir/$1" "$2$newline" durable ||
+    die 73 "disk full: cannot write $run_dir/$1; make room and start again, nothing that was measured is lost"
+  read_decisions
+}
+
+add_iterations() { # to the flags of a repetition; iterations_wanted: the number that was chosen, '' = what the flags say
+  iterations_wanted=''
+  [ "$phase" = measure ] || return 0
+  case $chosen in *" $configuration="*) iterations_wanted=${chosen#*" $configuration="} ;; esac
+  iterations_wanted=${iterations_wanted%% *}
+  [ "$iterations_wanted" != - ] || iterations_wanted=''
+  [ -z "$iterations_wanted" ] || flags="$flags --num_runs=$iterations_wanted --min_secs=0.001"
+}
+
+choose_iterations() {
+  [ ! -e "$run_dir/iterations.tsv" ] || return 0
+  decide iterations.tsv "$(list_iterations)"
+  say "iterations per process are chosen: iterations.tsv"
+}
+
+awk_root='
+  function root(x,    guess, earlier) { # some busybox have an awk with neither sqrt nor ^
+    if (x <= 0) return 0
+    guess = x < 1 ? 1 : x
+    do {
+      earlier = guess
+      guess = (guess + x / guess) / 2
+    } while (guess < earlier)
+    return guess
+  }'
+
+# Kalibera and Jones 2013, with two levels: n = sqrt(c1/c2 * s1^2/s2^2). c1: seconds that a process takes beyond its timed part;
+# c2: seconds of an iteration; s1^2: variance within a process; s2^2: between processes beyond that, relative to the mean and
+# the same for all configurations, since so few runs say little of each. It counts as (0.2 %)^2 at least.
+list_iterations() { # stdout: iterations.tsv
+  awk "$awk_root"'
+    function square(x) { return x * x }
+    BEGIN {
+      OFS = "\t"
+      print "model", "variant", "runner", "threads", "delegate", "batch_size", "input_size", "iterations", "pilot_runs", "mean_ms",
+        "within_sd_percent", "between_sd_percent", "overhead_s", "reason"
+    }
+    part == "plan" {
+      if ($4 == "measure" && $2 == 1) order[++size] = $5 "/" $6 "/" $7 "/" $8 "/" $9 "/" $10 "/" $11
+      next
+    }
+    $3 == "pilot" && $4 > 1 {
+      k = ++n[$1]
+      mean[$1, k] = $5
+      sum[$1] += $5
+      # The tool cuts off what is below one microsecond, half of it on average; its deviation is that of a population.
+      variance = square(($6 + 0.5) / $5) * $4 / ($4 - 1)
+      within[$1] += variance
+      of_means[$1] += variance / $4
+      overhead[$1] += $7 - $4 * $5 / 1e6
+    }
+    END {
+      for (c in n) if (n[c] > 1) {
+        squares = 0
+        for (k = 1; k <= n[c]; k++) squares += square(mean[c, k] * n[c] / sum[c] - 1)
+        pooled += squares / (n[c] - 1) - of_means[c] / n[c]
+        members++
+      }
+      between = members ? pooled / members : 0
+      if (between < square(0.002)) between = square(0.002)
+      for (i = 1; i <= size; i++) {
+        c = order[i]
+        row = c
+        gsub("/", "\t", row)
+        if (!n[c]) {
+          print row, "-", 0, "-", "-", "-", "-", "no pilot run was ok"
+          continue
+        }
+        iteration_s = sum[c] / n[c] / 1e6
+        overhead_s = overhead[c] / n[c]
+        if (overhead_s < 0.01) overhead_s = 0.01
+        wanted = int(root(overhead_s / iteration_s * within[c] / n[c] / between) + 0.5)
+        most = int(1 / iteration_s) + 1 # what the tool does by default: 50 and 1 s at least
+        if (most < 50) most = 50
+        reason = "chosen"
+        if (wanted < 5) { wanted = 5; reason = "at the lower bound" }
+        if (wanted > most) { wanted = most; reason = "at the upper bound" }
+        print row, sprintf("%.0f", wanted), n[c], sprintf("%.6g", iteration_s * 1000), sprintf("%.3g", 100 * root(within[c] / n[c])),
+          sprintf("%.3g", 100 * root(between)), sprintf("%.3g", overhead_s), reason
+      }
+    }' part=plan "$run_dir/plan.tsv" part=results "$run_dir/tmp/results"
+}
+
+end_block() { # $1: the block that is through. Which configurations leave the plan after it?
+  # Where later ones have begun, it was decided already.
+  [ "$1" -ge "$min_repetitions" ] && [ "$1" -ge "$last_block" ] || return 0
+  leaving=$(list_leaving "$1")
+  [ -n "$leaving" ] || return 0
+  earlier=$(cat "$run_dir/stopping.tsv" 2>/dev/null) || earlier=$(echo model variant runner threads delegate batch_size input_size \
+    block n mean_ms interval_percent speedup_interval_percent reason | tr ' ' "$tab")
+  decide stopping.tsv "$earlier$newline$leaving"
+  leavers=$(echo "$leaving" | wc -l)
+  total=$((total - leavers * (max_repetitions - $1)))
+  say "configurations that leave the plan after block $1: $((leavers)), see stopping.tsv"
+}
+
+# The intervals are those of analysis/stats.py: Student for a mean; for a speedup Fieller, with blocks as pairs (Derrick et al. 2017),
+# here with the degrees of freedom at the estimate. These are never more than min_repetitions - 1 (after Stein 1945), for what
+# stops as soon as it looks narrow is more often too narrow than not.
+list_leaving() { # $1: the block that is through. stdout: lines of stopping.tsv
+  stopping=$run_dir/stopping.tsv
+  [ -e "$stopping" ] || stopping=/dev/null
+  awk -v until="$1" -v least="$min_repetitions" -v target="$target_percent" -v baseline="$baseline" "$awk_root"'
+    function t975(df,    x) { # quantile 0.975 of Student, df >= 1; fitted to it, relative error below 2e-5
+      x = 1 / df
+      return (1.95996 + x * (0.78174 + x * (1.24894 + x * 0.71004))) / (1 - x * (0.81171 - x * 0.18166))
+    }
+    function square(x) { return x * x }
+    function summarise(c,    k) { # variance[c]: of the mean, relative to it
+      mean[c] = variance[c] = 0
+      for (k = 1; k <= until; k++) if ((c, k) in value) mean[c] += value[c, k] / n[c]
+      if (n[c] < 2) return
+      for (k = 1; k <= until; k++) if ((c, k) in value) variance[c] += square(value[c, k] / mean[c] - 1)
+      variance[c] /= n[c] * (n[c] - 1)
+    }
+    function half_of_mean(c) { # half width of the interval in percent; unknown = so far there is none
+      return n[c] < 2 ? unknown : 100 * t975((n[c] < least ? n[c] : least) - 1) * root(variance[c])
+    }
+    function half_of_speedup(b, c,    k, pairs, mean_b, mean_c, bb, cc, bc, covariance, welch, single, df, t2, left) {
+      if (n[b] < 2 || n[c] < 2) return unknown
+      pairs = mean_b = mean_c = bb = cc = bc = covariance = 0
+      for (k = 1; k <= until; k++) if ((b, k) in value && (c, k) in value) {
+        pairs++
+        mean_b += value[b, k]
+        mean_c += value[c, k]
+      }
+      if (pairs < 2) pairs = 0
+      if (pairs) {
+        mean_b /= pairs
+        mean_c /= pairs
+        for (k = 1; k <= until; k++) if ((b, k) in value && (c, k) in value) {
+          bb += square(value[b, k] - mean_b)
+          cc += square(value[c, k] - mean_c)
+          bc += (value[b, k] - mean_b) * (value[c, k] - mean_c)
+        }
+        if (bb > 0 && cc > 0) covariance = bc / root(bb * cc) * root(variance[b] * variance[c]) * pairs / root(n[b] * n[c])
+      }
+      if (variance[b] + variance[c] == 0) return 0
+      welch = square(variance[b] + variance[c]) / (square(variance[b]) / (n[b] - 1) + square(variance[c]) / (n[c] - 1))
+      single = n[b] + n[c] - 2 * pairs
+      df = pairs - 1 + (welch - pairs + 1) * single / (single + 2 * pairs)
+      if (df > least - 1) df = least - 1
+      t2 = square(t975(df))
+      left = square(1 - t2 * covariance) - (1 - t2 * variance[b]) * (1 - t2 * variance[c])
+      if (t2 * variance[c] >= 1 || left < 0) return unknown
+      return 100 * root(left) / (1 - t2 * variance[c])
+    }
+    function widen(half) { if (half > widest) widest = half }
+    function shown(half) { return half < 0 || half == unknown ? "-" : sprintf("%.4g", half) }
+    BEGIN { OFS = "\t"; unknown = 1e9 }
+    part == "plan" {
+      if ($4 != "measure" || $2 != 1) next
+      c = $5 "/" $6 "/" $7 "/" $8 "/" $9 "/" $10 "/" $11
+      order[++size] = c
+      variant[c] = $6
+      group[c] = $5 "/" $7 "/" $8 "/" $9 "/" $10 "/" $11
+      if ($6 == baseline) baseline_of[group[c]] = c
+      next
+    }
+    part == "stopped" { has_left[$1 "/" $2 "/" $3 "/" $4 "/" $5 "/" $6 "/" $7] = 1; next }
+    { works[$1] = 1 }
+    $3 == "measure" && $2 <= until { value[$1, $2 + 0] = $5; n[$1]++ }
+    END {
+      for (i = 1; i <= size; i++) summarise(order[i])
+      for (i = 1; i <= size; i++) {
+        c = order[i]
+        if (c in has_left) continue
+        row = c
+        gsub("/", "\t", row)
+        if (!(c in works)) {
+          print row, until, 0, "-", "-", "-", "never worked"
+          continue
+        }
+        b = baseline_of[group[c]]
+        widest = -1
+        if (c == b) {
+          for (k = 1; k <= size; k++)
+            if (order[k] != b && group[order[k]] == group[b] && order[k] in works) widen(half_of_speedup(b, order[k]))
+        } else if (b in works) widen(half_of_speedup(b, c))
+        half = half_of_mean(c)
+        if (n[c] >= least && half <= target && widest <= target)
+          print row, until, n[c], sprintf("%.6g", mean[c] / 1000), shown(half), shown(widest), "narrow"
+      }
+    }' part=plan "$run_dir/plan.tsv" part=stopped "$stopping" part=results "$run_dir/tmp/results"
+}
+
+# ---- What is there already: failed_runs, invalid_runs, short_runs hold the names of sidecars, worked the configurations ----
+
+gave_up='fewer timed iterations' # what makes a run short: a repeat would not help
 
 read_sidecars() {
   grep -L '^complete=1$' "$run_dir/runs/"*.meta 2>/dev/null | while IFS= read -r sidecar; do
@@ -777,6 +1124,7 @@ read_sidecars() {
     [ ! -e "${sidecar%.meta}.log" ] || mv "${sidecar%.meta}.log" "${sidecar%.meta}.log.damaged"
   done
   failed_runs=$(grep -L '^exit_code=0$' "$run_dir/runs/"*.meta 2>/dev/null; grep -l '^failure=' "$run_dir/runs/"*.meta 2>/dev/null)
+  short_runs=$(grep -l "^invalid=$gave_up" "$run_dir/runs/"*.meta 2>/dev/null)
   invalid_runs=$(grep -l '^invalid=' "$run_dir/runs/"*.meta 2>/dev/null)
   worked=' '
   while IFS='=' read -r key value; do
@@ -786,10 +1134,11 @@ $(grep -h -e '^start_uptime_s=' -e '^end_uptime_s=' "$run_dir/runs/"*.meta 2>/de
 END
 }
 
-set_verdict() { # verdict on run $1: none (not measured), failed, invalid, fine
+set_verdict() { # verdict on run $1: none (not measured), failed, invalid, short, fine
   verdict=fine
   [ -e "$run_dir/runs/$1.meta" ] || { verdict=none && return; }
   case $invalid_runs in *"/$1.meta"*) verdict=invalid ;; esac
+  case $short_runs in *"/$1.meta"*) verdict=short ;; esac
   case $failed_runs in *"/$1.meta"*) verdict=failed ;; esac
 }
 
@@ -798,14 +1147,16 @@ note_that_it_works() {
 }
 
 count_line() { # the last attempt is what counts
+  is_wanted || return 0
   total=$((total + 1)) attempt=$run tries=0
   while set_verdict "$attempt" && [ "$verdict" != none ]; do
     last_verdict=$verdict tries=$((tries + 1)) attempt=$run.retry$tries
     [ "$verdict" = failed ] || note_that_it_works
   done
   [ "$tries" -gt 0 ] || return 0
+  [ "$phase" != measure ] || last_block=$block
   finished=$((finished + 1)) repeated=$((repeated + tries - 1))
-  case $last_verdict in failed) failed=$((failed + 1)) ;; invalid) invalid=$((invalid + 1)) ;; esac
+  case $last_verdict in failed) failed=$((failed + 1)) ;; invalid | short) invalid=$((invalid + 1)) ;; esac
 }
 
 # ---- The campaign ----
@@ -814,7 +1165,7 @@ for_each_line() { # of the plan: calls $1, with the columns in variables
   {
     read -r _ # the header
     # shellcheck disable=SC2034 # measure writes each of these to the sidecar, by name
-    while IFS=$tab read -r run block repetition model variant runner threads delegate batch_size input_size timeout_s model_file model_sha256 flags; do
+    while IFS=$tab read -r run block repetition phase model variant runner threads delegate batch_size input_size timeout_s model_file model_sha256 flags; do
       [ "$flags" != - ] || flags=
       configuration=$model/$variant/$runner/$threads/$delegate/$batch_size/$input_size
       "$1"
@@ -823,12 +1174,40 @@ for_each_line() { # of the plan: calls $1, with the columns in variables
 }
 
 measure_line() {
+  [ "$block" = "$current_block" ] || next_block
+  is_wanted || return 0
   [ ! -e "$run_dir/runs/$run.meta" ] || return 0
   retry='' replaced=none
   measure
 }
 
+is_wanted() { # this line, by what was decided: not after the block that its configuration left the plan in
+  case $phase in
+    pilot) [ "$iterations" = auto ] ;;
+    measure)
+      case $stopped in
+        *" $configuration="*)
+          left_in=${stopped#*" $configuration="}
+          [ "$block" -le "${left_in%% *}" ]
+          ;;
+      esac
+      ;;
+  esac
+}
+
+next_block() { # decides what the block that is through allows to decide
+  if [ "$learning" = yes ]; then
+    case $current_block in
+      '') ;;
+      0) [ "$iterations" = fixed ] || choose_iterations ;;
+      *) [ "$adaptive" = no ] || end_block "$current_block" ;;
+    esac
+  fi
+  current_block=$block
+}
+
 is_due() { # a repeat of this line, in this round; verdict: on the attempt before it
+  [ "$phase" = measure ] || return 1
   if [ "$round" -eq 1 ]; then set_verdict "$run"; else set_verdict "$run.retry$((round - 1))"; fi
   [ ! -e "$run_dir/runs/$run.retry$round.meta" ] || return 1
   case $verdict in
@@ -887,6 +1266,8 @@ run_campaign() {
     die 77 "settings of an earlier campaign must be put back before others are made; $control tells what they were"
   fi
   read_sidecars
+  set_learning
+  read_decisions
   for_each_line count_line
   run='-'
   find_sensors
@@ -895,7 +1276,11 @@ run_campaign() {
   begun_s=$now_s
   set_free_kb
   say "campaign '$campaign' on '$host': $finished of $total runs are there already"
+  [ "$learning" = no ] || list_all_results >"$run_dir/tmp/results"
+  at_most=$adaptive current_block=''
   for_each_line measure_line
+  block='' && next_block
+  at_most=no
   round=1
   while [ "$round" -le "$retries" ]; do
     due=0

@@ -43,6 +43,17 @@ def test_before_anything_is_home_all_runs_are_left(tmp_path):
     assert found["basis"] == "estimated"
 
 
+def test_pilots_and_profiles_count_and_what_left_the_plan_does_not(tmp_path):
+    settings = {"iterations": "auto", "pilot_runs": 3, "op_profiling": True, "max_repetitions": 60}
+    settings |= {"models": ["VGG19"], "threads": [1], "min_repetitions": 10}
+    before = estimated(tmp_path, 19.6, **settings)
+    assert (before["total"], before["left"]) == (128, 128)
+    assert before["run_s"] == 1 + 1 + estimate.AUTO_ITERATIONS
+    (tmp_path / "stopping.tsv").write_text("model\tblock\treason\nVGG19\t12\tnarrow\n")
+    put_run(tmp_path, 1)
+    assert estimated(tmp_path, 19.6, **settings)["left"] == 128 - 1 - 48
+
+
 @pytest.mark.parametrize(
     ("model", "speed_gmac_s", "flags", "run_s"),
     [

@@ -121,6 +121,11 @@ def test_only_invoke_is_between_the_clock_reads(monkeypatch):
         pytest.param(["--max-secs=1"], "Unknown flag '--max-secs=1'", id="dash"),
         pytest.param(["-num_runs=1"], "Unknown flag '-num_runs=1'", id="one dash"),
         pytest.param(["--use_gpu=true"], "Unknown flag '--use_gpu=true'", id="no such delegate"),
+        pytest.param(
+            ["--enable_op_profiling=true"],
+            "tells no times of operators; use the runner benchmark_model",
+            id="profiling",
+        ),
         pytest.param(["--num_runs=abc"], "Failed to parse flag 'num_runs' against argv '--num_runs=abc'", id="text"),
         pytest.param(["--num_runs=1.5"], "Failed to parse flag 'num_runs'", id="fraction"),
         pytest.param(["--min_secs=inf"], "Failed to parse flag 'min_secs'", id="endless"),

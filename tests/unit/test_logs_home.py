@@ -45,6 +45,33 @@ def test_whole_runs_come_home_and_only_once(there, tmp_path):
     assert (home / "script.log").read_text() == "begin end"
 
 
+def test_what_the_host_decided_comes_home_before_the_runs_that_follow_from_it(there, tmp_path):
+    home = tmp_path / "home"
+    (there / "iterations.tsv").write_text("chosen")
+    (there / "stopping.tsv").write_text("one\n")
+    fetched, _ = logs.collect(HostShell(FakeConnection(), "box"), str(there), home)
+    assert fetched[:3] == ["plan.tsv", "iterations.tsv", "stopping.tsv"]
+    (there / "stopping.tsv").write_text("one\ntwo\n")
+    (there / "iterations.tsv").write_text("chosen otherwise")
+    _, conflicts = logs.collect(HostShell(FakeConnection(), "box"), str(there), home)
+    assert conflicts == ["iterations.tsv"]
+    assert (home / "stopping.tsv").read_text() == "one\ntwo\n"
+
+
+def test_a_host_that_lost_all_is_given_back_what_it_had_decided_and_else_keeps_its_own(there, tmp_path):
+    home = tmp_path / "home"
+    (there / "iterations.tsv").write_text("chosen")
+    (there / "stopping.tsv").write_text("one\n")
+    logs.collect(HostShell(FakeConnection(), "box"), str(there), home)
+    for new, stopping in (("empty", None), ("younger", "one\ntwo\n")):
+        (tmp_path / new).mkdir()
+        if stopping:
+            (tmp_path / new / "stopping.tsv").write_text(stopping)
+        assert logs.restore(HostShell(FakeConnection(), "box"), str(tmp_path / new), home, set()) == ["1", "2"]
+        assert (tmp_path / new / "iterations.tsv").read_text() == "chosen"
+        assert (tmp_path / new / "stopping.tsv").read_text() == (stopping or "one\n")
+
+
 def test_a_check_writes_nothing(there, tmp_path):
     fetched, _ = logs.collect(HostShell(FakeConnection(), "box"), str(there), tmp_path / "home", check=True)
     assert sorted(fetched) == WHOLE

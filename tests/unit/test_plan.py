@@ -27,6 +27,15 @@ def build(host="pi5", seed=42, **changes):
     return plan.build(host, SETTINGS | changes, MODELS, seed, timeout_s=600)
 
 
+AUTO = {
+    "iterations": "auto",
+    "pilot_runs": 2,
+    "op_profiling": True,
+    "runners": ["litert", "benchmark_model"],
+    "flags": "",
+}
+
+
 def configuration(row):
     return tuple(row[key] for key in ("model", "variant", "runner", "threads", "delegate"))
 
@@ -54,6 +63,56 @@ def test_the_text_of_a_small_plan(golden):
 def test_names_are_unique_and_sort_in_the_order_of_runs():
     names = [row["run"] for row in build()]
     assert names == sorted(set(names))
+
+
+def test_a_pilot_comes_first_profiles_last_and_the_blocks_between_are_as_without_them():
+    plain, rows = build(runners=AUTO["runners"], flags=""), build(**AUTO)
+    phases = [row["phase"] for row in rows]
+    assert phases == ["pilot"] * 64 + ["measure"] * 96 + ["profile"] * 16
+    assert [configuration(row) for row in rows[64:160]] == [configuration(row) for row in plain]
+    assert [row["flags"] for row in rows[64:160]] == [row["flags"] for row in plain]
+    pilots = [[configuration(row) for row in part] for part in (rows[:32], rows[32:64])]
+    assert Counter(pilots[0]) == Counter(pilots[1])
+    assert pilots[0] != pilots[1]
+    assert {row["block"] for row in rows if row["phase"] != "measure"} == {0}
+    assert all(row["flags"].endswith(f" {plan.PILOT_FLAGS}") for row in rows[:64])
+    assert {row["runner"] for row in rows[160:]} == {"benchmark_model"}
+    assert all(row["flags"].endswith(" --enable_op_profiling=true") for row in rows[160:])
+    assert [row["run"].rpartition("_")[2] for row in (rows[0], rows[32], rows[64], rows[-1])] == [
+        "p01",
+        "p02",
+        "r01",
+        "profile",
+    ]
+    names = [row["run"] for row in rows]
+    assert names == sorted(set(names))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"min_repetitions": 11},
+            "campaign_min_repetitions is 11 and campaign_max_repetitions 10; expected numbers above 0",
+        ),
+        ({"min_repetitions": 0}, "campaign_min_repetitions is 0"),
+        ({"min_repetitions": 1}, "one repetition shows no spread to stop by: give campaign_min_repetitions 2 or more"),
+        ({"target_percent": 0}, "campaign_target_percent is 0; expected a number of percent above 0"),
+        ({"iterations": "some"}, "campaign_iterations is 'some'; expected fixed or auto"),
+        ({"iterations": "auto", "pilot_runs": 1}, "campaign_pilot_runs is 1; expected 2 or more"),
+        (
+            {"iterations": "auto", "pilot_runs": 3, "flags": "--num_runs=10 --use_xnnpack=true"},
+            "campaign_flags has --num_runs=10, but campaign_iterations is auto",
+        ),
+        (
+            {"op_profiling": True},
+            "campaign_op_profiling needs the runner benchmark_model, and campaign_runners has only li",
+        ),
+    ],
+)
+def test_settings_that_contradict_each_other(changes, message):
+    with pytest.raises(plan.PlanError, match=message):
+        plan.check(SETTINGS | {"min_repetitions": 10, "max_repetitions": 10} | changes)
 
 
 @pytest.mark.parametrize(

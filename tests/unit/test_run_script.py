@@ -46,6 +46,9 @@ def test_every_line_of_the_plan_gets_a_log_and_a_sidecar(host):
     assert sidecars["crash_r01"]["exit_code"] == "3"
     log = (host.run_dir / "runs" / f"{ok['run']}.log").read_text()
     assert "Inference (avg): 60255.5" in log
+    assert ok["phase"] == "measure"
+    assert ok["checks"] == "iterations"
+    assert "iterations_wanted" not in ok
     assert (host.run_dir / "DONE").read_text() == "finished=4\nfailed=2\ninvalid=0\nrepeated=0\ntotal=4\n"
     assert host.status() | {"elapsed_s": ""} == host.status() | {
         "is_done": "yes",
@@ -320,7 +323,7 @@ def test_a_disk_that_fills_up_costs_one_run_and_no_earlier_log(shell, small_disk
     (host.run_dir / "DONE").unlink()
     plan_rows = (host.run_dir / "plan.tsv").read_text()
     (host.run_dir / "plan.tsv").write_text(
-        plan_rows + "0003_fill\t3\t3\tfill\tfloat32\tfake\t1\tdefault\t-\t-\t60\tfill.tflite\t-\t-\n"
+        plan_rows + "0003_fill\t3\t3\tmeasure\tfill\tfloat32\tfake\t1\tdefault\t-\t-\t60\tfill.tflite\t-\t-\n"
     )
     done = host()
     assert done.returncode == 0, done.stdout

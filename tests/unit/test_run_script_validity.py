@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
 import random
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
+from scipy import stats
 
+from tests.rendering import ROOT
 from tests.run_host import SHELLS, Host, wait_for
 
 CPUS = "sys/devices/system/cpu"
@@ -332,6 +338,107 @@ def test_killed_again_and_again_at_any_point_it_ends_with_the_same_set(host):
     assert host.done() == {"finished": 8, "failed": 4, "invalid": 4, "repeated": 8, "total": 8}
     assert host.get(f"{CPUS}/cpu0/cpufreq/scaling_governor") == "ondemand"
     assert not (host.run_dir / "control").exists()
+
+
+# ---- What a run's own log says against it ----
+
+
+def lines_of(wall_us: list[float], cpu_share: float = 1.0) -> str:
+    """As runners/litert.py prints them."""
+    cpu_us = [round(cpu_share * value, 3) for value in wall_us]
+    return f"EDGEBENCH iteration_wall_us={json.dumps(wall_us)}\nEDGEBENCH iteration_cpu_us={json.dumps(cpu_us)}\n"
+
+
+def log_says(host: Host, lines: str, commands: str = "", **settings) -> dict[str, str]:
+    """The sidecar of a single run whose log ends with these lines, without repeats."""
+    host.prepare(["ok"])
+    (host.run_dir / "lines").write_text(lines)
+    host.during("ok", f'export FAKE_LINES="$run_dir/lines"\n{commands}')
+    return measure_one(host, **settings)
+
+
+NOISE = random.Random(4)
+STEADY = [round(NOISE.gauss(1000, 20), 3) for _ in range(40)]
+DRIFTING = [*STEADY[:20], *(round(value * 1.07, 3) for value in STEADY[20:])]
+DRIFT = re.compile(
+    r"the iterations drifted: the median of the second half is (\d\.\d) % (above|below) that of the first"
+)
+
+
+def drifted(values: list[float], max_percent: float = 5) -> bool:
+    """The same rule, by scipy."""
+    first, second = values[: len(values) // 2], values[len(values) // 2 :]
+    apart = abs(np.median(second) / np.median(first) - 1) > max_percent / 100
+    found = stats.mannwhitneyu(first, second, method="asymptotic", use_continuity=False)
+    return bool(apart and found.pvalue < 2 * stats.norm.sf(3.29))
+
+
+def test_a_steady_run_is_checked_and_valid(host):
+    sidecar = log_says(host, lines_of(STEADY))
+    assert set(sidecar["checks"].split(",")) == {"drift", "cpu", "iterations"}
+    assert "invalid" not in sidecar
+
+
+@pytest.mark.parametrize("way", ["above", "below"])
+def test_a_run_that_drifted_is_invalid(host, way):
+    values = DRIFTING if way == "above" else DRIFTING[::-1]
+    found = DRIFT.fullmatch(log_says(host, lines_of(values))["invalid"])
+    median = np.median(values[20:]) / np.median(values[:20])
+    assert found[1] == f"{100 * abs(median - 1):.1f}"
+    assert found[2] == way
+
+
+def test_the_test_for_a_drift_is_that_of_scipy(tmp_path):
+    """Many lists in a row: any length, ties, drifts at the border of both conditions."""
+    text = (ROOT / "tests/golden/run_benchmark.sh").read_text()
+    function = text[text.index("test_drift() {") : text.index("publish() {")]
+    cases = []
+    for case in range(120):
+        size, step = NOISE.choice([10, 11, 25, 60]), NOISE.uniform(-0.12, 0.12)
+        values = [NOISE.gauss(1000, 40) * (1 + (step if k >= size // 2 else 0)) for k in range(size)]
+        cases.append([round(value, -1 if case % 3 == 0 else 3) for value in values])
+    script = f"tab='\t' max_drift_percent=5\n{function}\nfor file; do sort -n \"$file\" | test_drift; done"
+    paths = [tmp_path / f"{case:03d}" for case in range(len(cases))]
+    for path, values in zip(paths, cases, strict=True):
+        path.write_text("".join(f"{v} {1 if k < len(values) // 2 else 2}\n" for k, v in enumerate(values)))
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", *paths],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "LC_ALL": "C"},
+    )
+    found = ["\t" in line for line in done.stdout.splitlines()]
+    assert found == list(map(drifted, cases))
+    assert 20 < sum(found) < 100
+
+
+def test_few_iterations_and_a_rule_that_is_off_find_no_drift(host):
+    assert "drift" not in log_says(host, lines_of([1000.0] * 4 + [2000.0] * 5)).get("checks").split(",")
+    for path in (*(host.run_dir / "runs").iterdir(), host.run_dir / "DONE"):
+        path.unlink()
+    sidecar = log_says(
+        host, lines_of(DRIFTING, cpu_share=0.5), benchmark_run_max_drift_percent=0, benchmark_run_min_cpu_percent=0
+    )
+    assert "invalid" not in sidecar
+    assert set(sidecar["checks"].split(",")) == {"drift", "cpu", "iterations"}
+
+
+def test_a_process_that_was_kept_off_its_cpu_is_invalid(host):
+    sidecar = log_says(host, lines_of(STEADY, cpu_share=0.81))
+    assert sidecar["invalid"] == "the process was on a CPU for only 81 % of the timed part, below 90 %"
+
+
+def test_a_run_of_too_few_iterations_is_invalid_and_not_repeated(host):
+    """The tool gave up at --max_secs: it would again."""
+    host.prepare(["ok"], repetitions=2)
+    host.during("ok", "export FAKE_TIMED=1")
+    assert host().returncode == 0
+    reason = "fewer timed iterations (1) than asked for (2), since --max_secs was over"
+    assert {name: s["invalid"] for name, s in host.sidecars().items()} == {"ok_r01": reason, "ok_r02": reason}
+    (host.run_dir / "DONE").unlink()
+    assert host().returncode == 0
+    assert host.done() == {"finished": 2, "failed": 0, "invalid": 2, "repeated": 0, "total": 2}
 
 
 # ---- The gate ----

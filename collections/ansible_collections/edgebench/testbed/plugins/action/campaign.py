@@ -87,6 +87,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.edgebench.testbed.plugins.module_utils import plan
 from ansible_collections.edgebench.testbed.plugins.module_utils.campaign import CampaignError, ensure
 from ansible_collections.edgebench.testbed.plugins.module_utils.controller import this_play
 
@@ -109,6 +110,8 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         _, args = self.validate_argument_spec(self.SPEC)
         try:
+            if args["settings"]:
+                plan.check(args["settings"])  # before models are built
             return {**result, **ensure(args, datetime.now(UTC), bool(self._task.check_mode), this_play())}
-        except CampaignError as exc:
+        except (CampaignError, plan.PlanError) as exc:
             return {**result, "failed": True, "msg": str(exc)}

@@ -8,7 +8,8 @@ module: place_campaign
 short_description: Put a campaign's plan and script on a host
 description:
   - Ensures that the campaign's directory on the host holds this plan and this script, and the runs that are home
-    already (a host may have lost them). A directory with runs of another plan is left alone, and the task fails.
+    already (a host may have lost them), with what the host had decided from them. A directory with runs of another
+    plan is left alone, and the task fails.
   - One controller at a time looks after a campaign on a host; while another one does, the task fails and says who.
   - When the machine must be given back is in a file of its own, C(until), so that a moment that changes reaches a
     script that is running. It is by the host's clock, which is compared with the controller's each time.

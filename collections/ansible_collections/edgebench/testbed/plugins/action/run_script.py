@@ -213,7 +213,8 @@ def progress_line(status: dict[str, str]) -> str:
     """One line for a person who watches, from a status."""
     if "total" not in status:
         return "not begun"
-    words = [f"{status.get('finished', '?')} of {status['total']} runs"]
+    at_most = "at most " if status.get("at_most") == "yes" else ""  # what is known well enough leaves the plan
+    words = [f"{status.get('finished', '?')} of {at_most}{status['total']} runs"]
     words += [f"{status[key]} {key}" for key in ("failed", "invalid", "repeated") if status.get(key, "0") != "0"]
     if status.get("is_done") == "yes":
         return ", ".join([*words, "done"])
@@ -222,11 +223,13 @@ def progress_line(status: dict[str, str]) -> str:
     if status["alive"] != "yes":
         return ", ".join([*words, f"not measuring now ({status.get('state', 'unknown')})"])
     if status.get("left_s", "-").isdigit():
-        words.append(f"about {duration(int(status['left_s']))} left")
+        words.append(f"{at_most or 'about '}{duration(int(status['left_s']))} left")
     if status.get("state") == "waiting":
         words.append(f"waiting for the machine: {status.get('message')}")
     elif status.get("run", "-") != "-":
         words.append(f"now {status['run']}")
+        if status.get("message"):
+            words.append(status["message"])
     return ", ".join(words)
 
 

@@ -34,6 +34,9 @@ UNKNOWN_GMACS = 20.0
 LOAD_S = 1.0
 """From a run's start to its first inference, and what the script does between two runs."""
 
+AUTO_ITERATIONS = 50
+"""Of a process where hosts choose them: rarely more is best."""
+
 _WEIGHT_BYTES = {"float32": 4, "float16": 2}  # others have one byte, or as many as they like
 
 # benchmark_model's own defaults.
@@ -49,29 +52,37 @@ def estimate(
 ) -> dict[str, Any]:
     """Estimate how long a host will measure from now on. Repeats are not foreseen.
 
+    Where configurations may leave the plan early, those that have not yet count as if they stayed to the end.
+
     Args:
-        settings: of the campaign: models, variants, runners, threads, delegates, max_repetitions, flags.
+        settings: of the campaign: models, variants, runners, threads, delegates, max_repetitions, flags; iterations,
+            pilot_runs, op_profiling where they are not the defaults.
         home: the host's directory of the campaign on the controller; it need not be there.
         speed_gmac_s: multiply-adds that the machine does in a second of float32 inference, in 1e9.
         models: the entries of the model manifest, as many as are known.
 
     Returns:
-        ``total`` runs of the host's plan; ``left`` of them that are not home; ``run_s``, mean seconds of a run;
-        ``left_s``, seconds that those left will take; ``basis`` of that: ``measured`` or ``estimated``.
+        ``total`` runs of the host's plan; ``left`` of them that are wanted and not home; ``run_s``, mean seconds of a
+        run; ``left_s``, seconds that those left will take; ``basis`` of that: ``measured`` or ``estimated``.
 
     Raises:
         EstimateError: the speed is not above 0, or a flag that says how long a run lasts is no number.
     """
     axes = ("models", "variants", "runners", "threads", "delegates")
-    total = math.prod(len(settings[axis]) for axis in axes) * int(settings["max_repetitions"])
+    most, auto = int(settings["max_repetitions"]), settings.get("iterations") == "auto"
+    rounds = most + auto * int(settings.get("pilot_runs", 0)) + bool(settings.get("op_profiling"))
+    total = math.prod(len(settings[axis]) for axis in axes) * rounds
     sidecars = [_sidecar(path) for path in sorted(home.glob("runs/*.meta"))]
-    left = max(0, total - sum("retry" not in sidecar for sidecar in sidecars))
+    needless = sum(most - block for block in _left_after(home / "stopping.tsv"))
+    left = max(0, total - needless - sum("retry" not in sidecar for sidecar in sidecars))
     if measured := [seconds for sidecar in sidecars if (seconds := _measured_s(sidecar)) is not None]:
         runs_s, basis = measured, "measured"
     else:
         if speed_gmac_s <= 0:
             raise EstimateError(f"speed_gmac_s is {speed_gmac_s:g}; expected a number of 1e9 multiply-adds/s above 0")
         limits = _limits(settings["flags"])
+        if auto:
+            limits |= {"num_runs": AUTO_ITERATIONS, "min_secs": 0.0}
         runs_s = [_run_s(gmacs(model, models) / speed_gmac_s, limits) for model in settings["models"]]
         basis = "estimated"
     run_s = sum(runs_s) / len(runs_s) if runs_s else 0.0
@@ -116,6 +127,13 @@ def _limits(flags: str) -> dict[str, float]:
             except ValueError:
                 raise EstimateError(f"'{flag}' in campaign_flags: expected a number behind the =") from None
     return limits
+
+
+def _left_after(path: Path) -> list[int]:
+    """The last block of each configuration that has left the plan, from stopping.tsv; [] where there is none."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else [""]
+    column = lines[0].split("\t").index("block") if len(lines) > 1 else 0
+    return [int(line.split("\t")[column]) for line in lines[1:]]
 
 
 def _sidecar(path: Path) -> dict[str, str]:

@@ -12,16 +12,17 @@ from pathlib import Path
 from ansible_collections.edgebench.testbed.plugins.plugin_utils.host_shell import HostError, HostShell
 from ansible_collections.edgebench.testbed.plugins.plugin_utils.transfer import file_sha256
 
-GROWING = frozenset({"script.log"})  # what the host still writes; its version replaces the older one
+DECIDED = ("iterations.tsv", "stopping.tsv")  # what a host has decided; it must stand by that
+GROWING = frozenset({"script.log", "stopping.tsv"})  # what the host still writes; its version replaces the older one
 BATCH = 200  # files of one exchange: what a cut link costs, at most
 
 # stdout: checksum and path, a line each. A log without its sidecar is still being written. Nothing is written, since
-# the host's disk may be full.
+# the host's disk may be full. Decisions come before the runs that were made by them.
 _LIST = """
 cd "$1" 2>/dev/null || exit 0
 if command -v sha256sum >/dev/null 2>&1; then sum=sha256sum; else sum='shasum -a 256'; fi
 {
-  for file in plan.tsv script.log DONE; do [ ! -f "$file" ] || echo "$file"; done
+  for file in plan.tsv iterations.tsv stopping.tsv script.log DONE; do [ ! -f "$file" ] || echo "$file"; done
   for file in runs/*.meta; do
     if [ -f "$file" ] && [ -f "${file%.meta}.log" ]; then printf '%s\\n' "${file%.meta}.log" "$file"; fi
   done
@@ -29,9 +30,12 @@ if command -v sha256sum >/dev/null 2>&1; then sum=sha256sum; else sum='shasum -a
 """
 _PACK = 'cd "$1" && shift && tar -cf - "$@"'
 
-# stdin: a tar. Sidecars come last: they make runs count.
+# stdin: a tar. Sidecars come last: they make runs count. What is there of decisions is left alone.
 _RESTORE = """
 cd "$1" && rm -rf .restored && mkdir -p runs .restored && tar -xf - -C .restored || exit 1
+for file in .restored/*.tsv; do
+  if [ -f "$file" ] && [ ! -e "${file##*/}" ]; then mv "$file" . || exit 1; fi
+done
 for ending in log meta; do
   for file in .restored/*."$ending"; do [ ! -f "$file" ] || mv -f "$file" runs/ || exit 1; done
 done
@@ -101,7 +105,7 @@ def unpack(packed: bytes, dest: Path, files: dict[str, str]) -> None:
 
 
 def restore(shell: HostShell, directory: str, home: Path, there: set[str]) -> list[str]:
-    """Give a host back the runs that are home and that it lost, so that they count as measured.
+    """Give a host back what it lost and is home: its runs, so that they count as measured, and what it had decided.
 
     Args:
         shell: of the host.
@@ -112,11 +116,13 @@ def restore(shell: HostShell, directory: str, home: Path, there: set[str]) -> li
     Returns:
         Names of the runs that it was given.
     """
-    runs = home / "runs"
+    runs, decided = home / "runs", [home / name for name in DECIDED if (home / name).exists()]
     lost = [path.stem for path in sorted(runs.glob("*.meta")) if path.stem not in there]
     for names in _batches(lost):
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as tar:
+            for path in decided:
+                tar.add(path, arcname=path.name)
             for name in names:
                 for ending in ("log", "meta"):
                     tar.add(runs / f"{name}.{ending}", arcname=f"{name}.{ending}")
