@@ -46,7 +46,6 @@ from analysis.study import (
     Machine,
     Setting,
     Study,
-    cell_key,
     metric_label,
     plain,
 )
@@ -150,27 +149,35 @@ def build(
     study = Study(_merged(*(_without(sides[name], free) for name in SIDES)))
     metrics = _metrics(study, metrics)
 
+    cells: dict[Machine, list[Cell]] = {machine: [] for machine in study.machines}
+    for cell in study.cells:
+        cells[cell.machine].append(cell)
     hosts: dict[str, dict[str, list[Machine]]] = {A: defaultdict(list), B: defaultdict(list)}
     for machine in study.machines:
         hosts[_side_of(machine)][machine.host].append(machine)
     pairs = _pairs(*(list(hosts[name]) for name in SIDES))
-    of_machine: dict[Machine, list[Cell]] = defaultdict(list)
-    for cell in study.cells:
-        of_machine[cell.machine].append(cell)
+    ok = study.runs[study.runs["status"] == "ok"]
+    states = ok.groupby(["campaign", "host"])[list(_STATES)].median()
 
     rows, conditions = [], _of_campaigns(study) + [("", name, *values) for name, values in free.items()]
     for pair in pairs:
-        both = [hosts[name].get(host, []) for name, host in zip(SIDES, pair, strict=True)]
-        cells = sorted((cell for machines in both for m in machines for cell in of_machine[m]), key=cell_key)
-        kinds = dict.fromkeys(cell[1:] for cell in cells)
+        a_machines, b_machines = (hosts[name].get(host, []) for name, host in zip(SIDES, pair, strict=True))
+        of_pair = _Pair(study, (a_machines, b_machines), several[A], tolerance_percent)
+        kinds = dict.fromkeys(cell[1:] for machine in (*a_machines, *b_machines) for cell in cells[machine])
         here: list[_Change] = []
         for metric in metrics:
-            changes = [_compare(study, metric, kind, *both, tolerance_percent) for kind in kinds]
-            changes = [change for change in changes if change]
-            here += [*changes, *_geomean(changes)]
+            changes = [change for kind in kinds if (change := of_pair.change(metric, kind))]
+            here += [*changes, *of_pair.geomean(changes)]
         rows += _judged(study, pair, here, tolerance_percent)
-        conditions += _of_hosts(study, pair, *both)
-    return Comparison(study, tolerance_percent, _table(rows), _conditions(conditions), _notes(study, several[A], pairs))
+        where = " / ".join(dict.fromkeys(filter(None, pair)))
+        a_cells, b_cells = ([c for m in machines for c in cells[m]] for machines in (a_machines, b_machines))
+        conditions += _of_hosts(study, where, a_machines, b_machines) + _of_runs(study, where, a_cells, b_cells)
+        conditions += _of_states(states, where, a_machines, b_machines)
+    if not rows:
+        raise AnalysisError("A and B: no run says which model it is of; nothing to compare")
+    return Comparison(
+        study, tolerance_percent, _table(rows), _conditions(conditions, len(pairs)), _notes(study, several[A], pairs)
+    )
 
 
 # --- two sides in one study -------------------------------------------------------------------------------------------
@@ -234,14 +241,17 @@ def _merged(a: Dataset, b: Dataset) -> Dataset:
 
 
 def _metrics(study: Study, asked: Sequence[str] | None) -> list[str]:
+    """The metrics that were asked for, each once, else those of the study that a run reports."""
     reported = [name for name in COMPARED if study.runs[name].notna().any()]
-    if asked is None:
-        return [name for name in STUDY_METRICS if name in reported] or [DEFAULT_METRIC]
-    for name in asked:
+    known = ", ".join(reported) or "none"
+    for name in asked or ():
         if name not in reported:
             why = "no run of A or B reports it" if name in COMPARED else "not a metric"
-            raise AnalysisError(f"--metric '{name}': {why}; reported are: {', '.join(reported) or 'none'}")
-    return list(dict.fromkeys(asked))
+            raise AnalysisError(f"metric '{name}': {why}; reported are: {known}")
+    found = [name for name in STUDY_METRICS if name in reported] if asked is None else list(dict.fromkeys(asked))
+    if not found:
+        raise AnalysisError(f"--all-metrics: no run of A or B reports one of the study's; reported are: {known}")
+    return found
 
 
 def _pairs(a: Sequence[str], b: Sequence[str]) -> list[tuple[str, str]]:
@@ -279,62 +289,91 @@ class _Change:
     reason: str = ""
 
 
-def _compare(
-    study: Study,
-    metric: str,
-    kind: tuple[str, str, Setting],
-    a: Sequence[Machine],
-    b: Sequence[Machine],
-    tolerance_percent: float,
-) -> _Change | None:
-    """One configuration on the machines of two sides; None where it was measured on both, but not in this metric."""
-    cells = [[Cell(machine, *kind) for machine in machines] for machines in (a, b)]
-    samples = [_sample(study, of_side, metric) for of_side in cells]
-    absent = [i for i in (0, 1) if not samples[i].values]
-    if len(absent) == 2 and all(any(study.n(cell, "ok") for cell in of_side) for of_side in cells):
-        return None
-    if absent:
-        reasons = [why_missing(study, cells[i][0], metric) if cells[i] else "no such host" for i in absent]
-        reason = "; ".join(f"{SIDES[i]}: {why}" for i, why in zip(absent, reasons, strict=True))
-        return _Change(metric, kind, verdict=stats.MISSING, reason=reason)
-    mixed = [
-        f"{name} differs within {side}: {', '.join(map(_short, values))}"
-        for side, of_side in zip(SIDES, cells, strict=True)
-        for name in ("model_sha256", *SAME_ON_BOTH_SIDES)
-        if len(values := study.known(of_side, name)) > 1
-    ]
-    if mixed:
-        return _Change(metric, kind, verdict=stats.NOT_COMPARABLE, reason="; ".join(mixed))
-    longer = replace(samples[0], values=[value * (1 + tolerance_percent / 100) for value in samples[0].values])
-    try:
-        result, beyond = (stats.speedup(sample, samples[1]) for sample in (samples[0], longer))
-    except ValueError:
-        return _Change(metric, kind, verdict=stats.NOT_COMPARABLE, reason="a mean is 0 or less")
-    if math.isnan(result.ci_low):
-        what = "campaigns" if len(a) > 1 else "repetitions"
-        reason = f"n = {result.n_baseline} and {result.n_candidate}; an interval needs 2 {what} of each"
-        return _Change(metric, kind, result, beyond, stats.NOT_COMPARABLE, reason)
-    return _Change(metric, kind, result, beyond)
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A host of A and one of B: the machines of either, one in each campaign that has it.
+
+    Attributes:
+        several: whether the sides are of several campaigns, so that campaigns are the replicates.
+    """
+
+    study: Study
+    machines: tuple[Sequence[Machine], Sequence[Machine]]
+    several: bool
+    tolerance_percent: float
+
+    def change(self, metric: str, kind: tuple[str, str, Setting]) -> _Change | None:
+        """One configuration on both sides; None where it was measured on both, but not in this metric."""
+        study, cells = self.study, [[Cell(machine, *kind) for machine in machines] for machines in self.machines]
+        samples = [self._sample(of_side, metric) for of_side in cells]
+        absent = [i for i in (0, 1) if not samples[i].values]
+        if len(absent) == 2 and all(any(study.n(cell, "ok") for cell in of_side) for of_side in cells):
+            return None
+        if absent:
+            reasons = [why_missing(study, cells[i][0], metric) if cells[i] else "no such host" for i in absent]
+            reason = "; ".join(f"{SIDES[i]}: {why}" for i, why in zip(absent, reasons, strict=True))
+            return _Change(metric, kind, verdict=stats.MISSING, reason=reason)
+        mixed = [
+            f"{name} differs within {side}: {', '.join(map(_short, values))}"
+            for side, of_side in zip(SIDES, cells, strict=True)
+            for name in ("model_sha256", *SAME_ON_BOTH_SIDES)
+            if len(values := study.known(of_side, name)) > 1
+        ]
+        if mixed:
+            return _Change(metric, kind, verdict=stats.NOT_COMPARABLE, reason="; ".join(mixed))
+        try:
+            result, beyond = self._speedups(*samples)
+        except ValueError:
+            return _Change(metric, kind, verdict=stats.NOT_COMPARABLE, reason="a mean is 0 or less")
+        if math.isnan(result.ci_low):
+            what = "campaigns" if self.several else "repetitions"
+            reason = f"n = {result.n_baseline} and {result.n_candidate}; an interval needs 2 {what} of each"
+            return _Change(metric, kind, result, beyond, stats.NOT_COMPARABLE, reason)
+        return _Change(metric, kind, result, beyond)
+
+    def geomean(self, changes: Sequence[_Change]) -> list[_Change]:
+        """The geometric mean over all configurations that can be compared in a metric; none of fewer than two.
+
+        Configurations of one campaign share what is its own, so with several campaigns these are averaged first.
+        """
+        used = [change for change in changes if not change.verdict]
+        if len(used) < 2:
+            return []
+        if self.several:
+            samples = [self._geomeans(machines, used) for machines in self.machines]
+            if min(len(sample.values) for sample in samples) < 2:
+                return []
+            means = self._speedups(*samples)
+        else:
+            means = [stats.geometric_mean([getattr(change, name) for change in used]) for name in ("result", "beyond")]
+        of = f"{len(used)} of " if len(used) < len(changes) else ""
+        kind = (GEOMEAN, "", Setting("", None, "", None, None))
+        return [_Change(used[0].metric, kind, *means, reason=f"of {of}{count(len(changes), 'comparison')}")]
+
+    def _speedups(self, a: Sample, b: Sample) -> tuple[stats.Speedup, stats.Speedup]:
+        """A / B, and the same with A made longer by the tolerance."""
+        longer = replace(a, values=[value * (1 + self.tolerance_percent / 100) for value in a.values])
+        return stats.speedup(a, b), stats.speedup(longer, b)
+
+    def _sample(self, cells: Sequence[Cell], metric: str) -> Sample:
+        """A side's replicates: the repetitions of its campaign, or the means of its campaigns. Never in blocks."""
+        samples = [self.study.sample(cell, metric) for cell in cells]
+        if samples and not self.several:
+            return replace(samples[0], blocks=[None] * len(samples[0].values))
+        return _of_means([float(np.mean(sample.values)) for sample in samples if sample.values])
+
+    def _geomeans(self, machines: Sequence[Machine], changes: Sequence[_Change]) -> Sample:
+        """Of each campaign the geometric mean over some configurations; without campaigns that lack one of them."""
+        means = []
+        for machine in machines:
+            samples = [self.study.sample(Cell(machine, *change.kind), change.metric).values for change in changes]
+            if all(samples):
+                means.append(math.exp(np.mean([math.log(np.mean(values)) for values in samples])))
+        return _of_means(means)
 
 
-def _sample(study: Study, cells: Sequence[Cell], metric: str) -> Sample:
-    """A side's replicates: the repetitions of its campaign, or the means of its campaigns. Never in blocks."""
-    samples = [study.sample(cell, metric) for cell in cells]
-    if len(samples) == 1:
-        return replace(samples[0], blocks=[None] * len(samples[0].values))
-    means = [float(np.mean(sample.values)) for sample in samples if sample.values]
+def _of_means(means: Sequence[float]) -> Sample:
     return Sample(means, [None] * len(means))
-
-
-def _geomean(changes: Sequence[_Change]) -> list[_Change]:
-    """The geometric mean over all configurations of a host that can be compared; none of fewer than two."""
-    used = [change for change in changes if not change.verdict]
-    if len(used) < 2:
-        return []
-    kind = (GEOMEAN, "", Setting("", None, "", None, None))
-    means = (stats.geometric_mean([getattr(change, name) for change in used]) for name in ("result", "beyond"))
-    of = f"{len(used)} of " if len(used) < len(changes) else ""
-    return [_Change(used[0].metric, kind, *means, reason=f"of {of}{count(len(changes), 'comparison')}")]
 
 
 # --- the table --------------------------------------------------------------------------------------------------------
@@ -357,13 +396,12 @@ def _judged(
             (_inverse(result.speedup), _inverse(result.ci_high), _inverse(result.ci_low)) if result else [math.nan] * 3
         )
         verdict = change.verdict or stats.verdict(result.ci_low, result.ci_high, p_holm)
-        outcome = change.verdict or (
-            REGRESSION
-            if verdict == stats.SLOWER and low > limit and p_tolerance_holm < stats.ALPHA
-            else NO_REGRESSION
-            if high <= limit
-            else UNCERTAIN
-        )
+        if change.verdict:
+            outcome = change.verdict
+        elif verdict == stats.SLOWER and low > limit and p_tolerance_holm < stats.ALPHA:
+            outcome = REGRESSION
+        else:
+            outcome = NO_REGRESSION if high <= limit else UNCERTAIN
         sizes = {name: of.get(model) for name, of in study.own_sizes.items()}
         rows.append(
             {
@@ -432,34 +470,31 @@ def _of_campaigns(study: Study) -> list[_Condition]:
     return _differing("", {what: (values, said[B][what]) for what, values in said[A].items() if what in said[B]})
 
 
-def _of_hosts(study: Study, pair: tuple[str, str], a: Sequence[Machine], b: Sequence[Machine]) -> list[_Condition]:
-    """What host.json and the sidecars say differently about two hosts, their runners and models."""
-    where = " / ".join(dict.fromkeys(filter(None, pair)))
+def _of_hosts(study: Study, where: str, a: Sequence[Machine], b: Sequence[Machine]) -> list[_Condition]:
+    """What host.json says differently about two hosts."""
     facts = [[study.dataset.hosts.get(machine) or {} for machine in machines] for machines in (a, b)]
-    found = {
-        name.replace("_", " "): [[of.get(name) for of in of_side] for of_side in facts]
-        for name in MACHINE_FACTS
-        if name not in _NOT_CONDITIONS
-    }
-    cells = [[cell for cell in study.statuses if cell.machine in machines] for machines in (a, b)]
-    for name in SAME_ON_BOTH_SIDES:
-        found[name.replace("_", " ")] = [study.known(of_side, name) for of_side in cells]
-    for model, variant in dict.fromkeys((cell.model, cell.variant) for cell in sorted(cells[0], key=cell_key)):
-        of = [[c for c in of_side if (c.model, c.variant) == (model, variant)] for of_side in cells]
-        found[f"model file {model} {variant}"] = [study.known(of_side, "model_sha256") for of_side in of]
-    return _differing(where, found) + _of_states(study, where, a, b)
+    names = [name for name in MACHINE_FACTS if name not in _NOT_CONDITIONS]
+    found = {name.replace("_", " "): [[of.get(name) for of in of_side] for of_side in facts] for name in names}
+    return _differing(where, found)
 
 
-def _of_states(study: Study, where: str, a: Sequence[Machine], b: Sequence[Machine]) -> list[_Condition]:
-    """How the machine was while it measured, in medians over ok runs; where they are apart by more than a little."""
-    ok = study.runs[study.runs["status"] == "ok"].set_index(["campaign", "host"]).sort_index()
-    mine = [ok[ok.index.isin(machines)] for machines in (a, b)]
-    found = []
-    for name, (words, much) in _STATES.items():
-        medians = [runs[name].median() for runs in mine]
-        if abs(medians[1] - medians[0]) > much:  # never if one is not known
-            found.append((where, f"{words}, median", *map(number, medians)))
-    return found
+def _of_runs(study: Study, where: str, a: Sequence[Cell], b: Sequence[Cell]) -> list[_Condition]:
+    """What the sidecars say differently about runners, models, and what was set on the machine."""
+    found = {name.replace("_", " "): [study.known(of_side, name) for of_side in (a, b)] for name in SAME_ON_BOTH_SIDES}
+    for model in dict.fromkeys((cell.model, cell.variant) for cell in a):
+        of_model = [[cell for cell in of_side if (cell.model, cell.variant) == model] for of_side in (a, b)]
+        found["model file " + " ".join(model)] = [study.known(cells, "model_sha256") for cells in of_model]
+    return _differing(where, found)
+
+
+def _of_states(states: pd.DataFrame, where: str, a: Sequence[Machine], b: Sequence[Machine]) -> list[_Condition]:
+    """How the machines were while they measured: medians over ok runs, where they are apart by more than a little."""
+    mine = [states[states.index.isin(machines)].median() for machines in (a, b)]
+    return [
+        (where, f"{words}, median", *(number(of_side[name]) for of_side in mine))
+        for name, (words, much) in _STATES.items()
+        if abs(mine[1][name] - mine[0][name]) > much  # never if one is not known
+    ]
 
 
 def _differing(where: str, found: dict[str, Sequence[Sequence[Any]]]) -> list[_Condition]:
@@ -482,12 +517,15 @@ def _short(text: str) -> str:
     return text[:12] if is_sum else text
 
 
-def _conditions(found: Sequence[_Condition]) -> Grid:
+def _conditions(found: Sequence[_Condition], n_hosts: int) -> Grid:
     """A line for each difference; hosts that have the same one share it."""
     hosts: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for where, *difference in found:
         hosts[tuple(difference)].append(where)
-    return Grid.of(["Where", "What", A, B], ([", ".join(where) or "all", *what] for what, where in hosts.items()))
+    named = {
+        what: "all" if "" in where or len(where) == n_hosts > 1 else ", ".join(where) for what, where in hosts.items()
+    }
+    return Grid.of(["Where", "What", A, B], ([where, *what] for what, where in named.items()))
 
 
 # --- in words ---------------------------------------------------------------------------------------------------------
@@ -546,9 +584,9 @@ def verdict(comparison: Comparison) -> str:
 
 
 def _named(row: pd.Series) -> str:
-    """'MobileNet float32 on pi5'."""
+    """'MobileNet float32 on pi5 (inference, average)'."""
     what = " ".join(filter(None, (row["model"], row["variant"])))
-    return f"{what} on {row['b_host'] or row['a_host']}"
+    return f"{what} on {row['b_host'] or row['a_host']} ({metric_label(row['metric'])[0].lower()})"
 
 
 def change(row: pd.Series) -> str:

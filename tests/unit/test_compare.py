@@ -96,6 +96,31 @@ def test_campaigns_of_a_side_are_its_replicates():
         compared(a[0], together(*b))
 
 
+def test_a_host_that_only_one_of_several_campaigns_has_is_not_judged_by_its_processes():
+    a, b = (
+        together(*(side({"MobileNet": around(ms, 0.1)}, f"{name}{i}", host=host) for i, host in enumerate(hosts)))
+        for name, ms, hosts in (("a", 5, ("pi", "pi")), ("b", 6, ("pi", "xeon")))
+    )
+    (on_pi,) = (found for found in compared(a, b, a_host="pi", b_host="pi").table.itertuples())
+    assert (on_pi.verdict, on_pi.reason) == ("not comparable", "n = 2 and 1; an interval needs 2 campaigns of each")
+
+
+def test_models_of_one_campaign_are_slow_together():
+    """Seven models are no seven witnesses against a campaign that had a bad day; with it as replicate they are one."""
+    days = {"a": (1.0, 1.06, 1.02), "b": (1.07, 1.01, 1.04)}
+    models = {f"model{i}": 10.0 * i for i in range(1, 8)}
+    a, b = (
+        together(
+            *(side({m: around(ms * f, 0.1) for m, ms in models.items()}, f"{n}{i}") for i, f in enumerate(of_days))
+        )
+        for n, of_days in days.items()
+    )
+    found = row(compared(a, b), "geomean")
+    assert (found.a_n, found.b_n) == (3, 3)
+    assert found.p_value == pytest.approx(scipy_stats.ttest_ind(days["a"], days["b"], equal_var=False).pvalue)
+    assert found.verdict == "not distinguishable"
+
+
 def test_a_geometric_mean_over_what_can_be_compared():
     a = side({"MobileNet": around(5, 1), "VGG16": around(100, 1, seed=1), "VGG19": [100.0]})
     b = side({"MobileNet": around(10, 1), "VGG16": around(50, 1, seed=1), "VGG19": [100.0]})
@@ -231,6 +256,22 @@ def test_what_differs_is_said_first_and_does_not_prevent_a_comparison():
     assert row(found).outcome == "no regression"
 
 
+def test_a_machine_that_was_busier_or_warmer_is_said():
+    states = {
+        "other_cpu_percent": (1.0, 40.0),
+        "temperature_before_c": (50.0, 52.0),
+        "cpu_mhz_before": (2400.0, 1500.0),
+    }
+    a, b = (
+        side({"MobileNet": around(5, 1)}, **{name: both[i] for name, both in states.items()}, steal_percent=s)
+        for i, s in enumerate((None, 3.0))
+    )
+    assert compared(a, b).conditions.rows == [
+        ["pi", "other load (% of all CPUs), median", "1.00", "40.0"],
+        ["pi", "clock before runs (MHz), median", "2400", "1500"],
+    ]
+
+
 def test_a_side_that_is_not_of_one_kind_is_not_compared():
     a = side({"MobileNet": around(5, 1)}, governor="performance")
     governors = ["performance", "powersave"] * 5
@@ -243,7 +284,7 @@ def test_a_side_that_is_not_of_one_kind_is_not_compared():
 def test_a_metric_that_nothing_reports_is_a_users_mistake():
     a = side({"MobileNet": around(5, 1)})
     for name, why in (("init_time_ms", "no run of A or B reports it"), ("speed", "not a metric")):
-        with pytest.raises(AnalysisError, match=f"--metric '{name}': {why}; reported are: avg_inference_ms"):
+        with pytest.raises(AnalysisError, match=f"metric '{name}': {why}; reported are: avg_inference_ms"):
             compared(a, a, metrics=[name])
     assert set(compared(a, a, metrics=None).table["metric"]) == {DEFAULT_METRIC}
 
