@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from analysis import hover, plotted, stats
+from analysis.comparison import REGRESSION, change
 from analysis.study import Machine, Setting, Study, metric_label
 from analysis.tables import GEOMEAN, interval, number, places, share_of_models
 
@@ -210,6 +211,47 @@ def repetitions(study: Study, machine: Machine, setting: Setting, metric: str) -
     axes.axvline(0, color="#999999", linewidth=0.8, zorder=1)
     axes.hlines(np.arange(0.5, len(cells) - 1), -limit, limit, color="#E4E4E4", linewidth=0.6, zorder=0)
     axes.set_xlabel(f"{label}: deviation from the configuration's median (%)")
+    return figure
+
+
+def changes(table: pd.DataFrame, names: Sequence[str], title: str, tolerance_percent: float) -> Figure | None:
+    """Changes from one side to another with their intervals, and the tolerance they are held against.
+
+    `table` is a part of `analysis.comparison`'s in one metric, `names` has a name for each of its rows. None if there
+    is no number.
+    """
+    if table["ratio"].isna().all():
+        return None
+    figure, axes = _rows(
+        [_wrapped(name, 40) for name in names],
+        0.27,
+        title=f"Change: {title}",
+        caption="Lines: 95 % confidence intervals, nothing paired. Red: regression. Hollow marks: not distinguishable "
+        "from no change, or not comparable. Grey: up to the tolerance.",
+        right=2.5,
+    )
+    percent = 100 * (table[["ratio", "ci_low", "ci_high"]].to_numpy(dtype=float) - 1)
+    ends = percent[np.isfinite(percent[:, 0]), 0]
+    reach = 4 * max(*np.abs(ends), tolerance_percent, 1.0)  # an interval that is much wider would hide all others
+    ends = [*ends, *percent[np.abs(percent) < reach], 1.5 * tolerance_percent, -1.0, 1.0]
+    room = 0.06 * (max(ends) - min(ends))
+    low, high = min(ends) - room, max(ends) + room
+    for y, ((_, row), (centre, left, right)) in enumerate(zip(table.iterrows(), percent, strict=True)):
+        if math.isnan(centre):
+            _beside(axes, y, row["verdict"], _ALARM)
+            continue
+        colour = _ALARM if row["outcome"] == REGRESSION else _VARIANT_COLOURS["float32"]
+        if not math.isnan(left):
+            axes.plot([max(left, 2 * low), min(right, 2 * high)], [y, y], color=colour, linewidth=2)
+        sure = row["verdict"] not in (stats.NOT_DISTINGUISHABLE, stats.NOT_COMPARABLE)
+        shape = "D" if row["model"] == GEOMEAN else "o"
+        axes.plot(centre, y, shape, color=colour, markerfacecolor=colour if sure else "white", markersize=4.5)
+        _beside(axes, y, f"{change(row)} {row['outcome']}", _QUIET)
+    axes.axvspan(low, tolerance_percent, color="#EEEEEE", linewidth=0, zorder=0)
+    axes.axvline(0, color="black", linewidth=1, zorder=1)
+    axes.set_xlim(low, high)
+    axes.grid(axis="x")
+    axes.set_xlabel("change from A to B (%); above 0 = B takes more")
     return figure
 
 

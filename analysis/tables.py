@@ -140,7 +140,7 @@ def compare(study: Study, metric: str, baseline: str) -> list[Comparison]:
 
 
 def _compare(study: Study, metric: str, baseline: Cell, candidate: Cell) -> Comparison:
-    absent = [why for cell in (baseline, candidate) if (why := _why_missing(study, cell, metric))]
+    absent = [why for cell in (baseline, candidate) if (why := why_missing(study, cell, metric))]
     if absent:
         return Comparison(candidate, None, stats.MISSING, "; ".join(absent))
     facts = {name: study.known([baseline, candidate], name) for name in SAME_ON_BOTH_SIDES}
@@ -166,7 +166,7 @@ def _method(result: stats.Speedup) -> str:
     return f"Fieller, {result.n_pairs} blocks paired"
 
 
-def _why_missing(study: Study, cell: Cell, metric: str) -> str:
+def why_missing(study: Study, cell: Cell, metric: str) -> str:
     """Why a cell has no number; '' if it has one."""
     if study.sample(cell, metric).values:
         return ""
