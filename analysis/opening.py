@@ -57,9 +57,9 @@ def sure(study: Study, speedups: pd.DataFrame, trust: pd.DataFrame) -> list[str]
     sentences = []
     if len(measured):
         least, most = measured["repetitions_min"].min(), measured["repetitions_max"].max()
-        each = str(most) if least == most else f"{least} to {most}"
+        each = count(most, "repetition") if least == most else f"{least} to {most} repetitions"
         runs = f"{ok} of {count(len(study.runs), 'run')} {'is' if ok == 1 else 'are'} ok"
-        sentences.append(f"{runs}: {each} repetitions of what has a result, each a process of its own.")
+        sentences.append(f"{runs}: {each} of what has a result, each a process of its own.")
     if trust["cv_percent_median"].notna().any():
         median, most = (number(trust[f"cv_percent_{name}"].max(), 2) for name in ("median", "max"))
         on = ", on the machine where it is most" if len(measured) > 1 else ""
