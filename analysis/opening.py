@@ -26,9 +26,10 @@ def found(study: Study, speedups: pd.DataFrame) -> list[str]:
         means = means[means["speedup"].notna()].sort_values("speedup", kind="stable")
         if means.empty:
             continue
-        text = f"{variant}, against {means['baseline_variant'].iloc[0]} in the geometric mean of the models: "
+        of_models = " in the geometric mean of the models" if models["model"].nunique() > 1 else ""
+        text = f"{variant}, against {means['baseline_variant'].iloc[0]}{of_models}: "
         if len(means) == 1:
-            text += f"{_mean(means.iloc[0])} times as fast"
+            text += f"{_mean(means.iloc[0])} times as fast, {means['verdict'].iloc[0]}"
         else:
             least, most = (row for _, row in means.iloc[[0, -1]].iterrows())
             verdicts = Counter(means["verdict"])
@@ -39,7 +40,7 @@ def found(study: Study, speedups: pd.DataFrame) -> list[str]:
         slower = Counter(models["model"][models["verdict"] == stats.SLOWER]).most_common()
         tested = Counter(models["model"][~models["verdict"].isin((stats.MISSING, stats.NOT_COMPARABLE))])
         names = [model if len(means) == 1 else f"{model} (on {n} of {tested[model]})" for model, n in slower[:_NAMED]]
-        if names:
+        if names and of_models:
             more = f" and {len(slower) - _NAMED} more" if len(slower) > _NAMED else ""
             sentences.append(f"{variant} is slower for {', '.join(names)}{more}.")
     return sentences
@@ -56,9 +57,9 @@ def sure(study: Study, speedups: pd.DataFrame, trust: pd.DataFrame) -> list[str]
     sentences = []
     if len(measured):
         least, most = measured["repetitions_min"].min(), measured["repetitions_max"].max()
-        each = str(most) if least == most else f"{least} to {most}"
+        each = count(most, "repetition") if least == most else f"{least} to {most} repetitions"
         runs = f"{ok} of {count(len(study.runs), 'run')} {'is' if ok == 1 else 'are'} ok"
-        sentences.append(f"{runs}: {each} repetitions of what has a result, each a process of its own.")
+        sentences.append(f"{runs}: {each} of what has a result, each a process of its own.")
     if trust["cv_percent_median"].notna().any():
         median, most = (number(trust[f"cv_percent_{name}"].max(), 2) for name in ("median", "max"))
         on = ", on the machine where it is most" if len(measured) > 1 else ""

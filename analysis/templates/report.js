@@ -37,7 +37,7 @@ for (const table of document.querySelectorAll("table")) {
       sortTable(table, rows, column, { ascending: 1, descending: -1 }[order] ?? 0);
     });
   });
-  if (rows.length > 15) addFilter(table, rows);
+  if (rows.length > 20) addFilter(table, rows);
 }
 
 // Of long tables only the rows that have all of some words can be shown.
@@ -47,7 +47,7 @@ function addFilter(table, rows) {
   box.className = "filter";
   input.type = "search";
   shown.setAttribute("role", "status");
-  label.append("Rows with ", input);
+  label.append("Filter rows: ", input);
   box.append(label, shown);
   table.parentNode.before(box);
   const texts = rows.map((row) => [...row.cells].map((cell) => cell.textContent).join(" ").toLowerCase());

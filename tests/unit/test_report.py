@@ -21,7 +21,7 @@ import pytest
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from analysis import campaign, document, findings, hover, output, plots, report
+from analysis import campaign, document, findings, hover, opening, output, plots, report
 from analysis.errors import AnalysisError
 from analysis.leases import parse
 from benchmarks.synthetic import write_campaign
@@ -261,6 +261,32 @@ def test_findings_are_sentences_with_intervals(demo):
     assert "geometric mean of 2 of 3 models" in by_machine["Raspberry Pi 5"]
     assert "Missing: VGG19." in by_machine["Raspberry Pi 5"]
     assert "No speedup of dynamic_range over float32, missing: MobileNet, ResNet50 and VGG19." in by_machine["ghost"]
+
+
+def test_a_report_opens_with_what_was_found_and_how_sure_it_is():
+    """MobileNet alone; then with a model that does not change, where the mean of both is not far from 1 either."""
+    rows = [run(variant=v, repetition=i, block=i, avg_inference_ms=ms + i / 10)
+            for v, ms in (("float32", 9.0), ("int8", 18.0)) for i in range(5)]  # fmt: skip
+
+    def opening_of(rows):
+        made = document.build(dataset(rows))
+        speedups, trust = made.tables["speedup"], made.tables["trust"]
+        return opening.found(made.study, speedups), opening.sure(made.study, speedups, trust)
+
+    found, sure = opening_of(rows)
+    assert found[1:] == ["int8, against float32: 0.505 (0.500 to 0.511) times as fast, slower."]
+    assert sure[0] == "10 of 10 runs are ok: 5 repetitions of what has a result, each a process of its own."
+    assert sure[2] == "The 95 % intervals of the speedups are ± 1.1 % (median), ± 1.1 % at most (MobileNet int8, pi)."
+    assert sure[3].startswith("1 of 1 comparison with an interval is decided")
+
+    noise = (0.0, 4.0, -4.0, 2.0, -2.0)
+    rows += [run(model="VGG19", variant=v, repetition=i, avg_inference_ms=18.0 - sign * noise[i])
+             for v, sign in (("float32", 1), ("int8", -1)) for i in range(5)]  # fmt: skip
+    found, sure = opening_of(rows)
+    assert found[-1] == "int8 is slower for MobileNet."
+    assert sure[3].startswith("1 of 2 comparisons with an interval is decided")
+
+    assert opening_of([run(), run(variant="int8")])[1][-1] == "No speedup has an interval: nothing here is sure."
 
 
 REPEATED = [{"variant": v, "repetition": i, "avg_inference_ms": ms + i / 10}
