@@ -815,7 +815,7 @@ test_drift() { # stdin: iteration times in order of size, each with its half. st
       end_of_tie()
       variance = count[1] * count[2] / 12 * (NR + 1 - ties / NR / (NR - 1))
       distance = rank_sum - count[1] * (NR + 1) / 2
-      percent = 100 * (median(2) / median(1) - 1)
+      percent = median(1) > 0 ? 100 * (median(2) / median(1) - 1) : 0
       size = percent < 0 ? -percent : percent
       if (size > max_drift && distance * distance > 3.29 * 3.29 * variance)
         printf "drift\tthe iterations drifted: the median of the second half is %.1f %% %s that of the first\n", size, (percent > 0 ? "above" : "below")

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+import yaml
 from ansible_collections.edgebench.testbed.plugins.module_utils import plan
+
+from tests.rendering import ROOT
 
 SETTINGS = {
     "models": ["MobileNet", "VGG16"],
@@ -86,6 +89,17 @@ def test_a_pilot_comes_first_profiles_last_and_the_blocks_between_are_as_without
     ]
     names = [row["run"] for row in rows]
     assert names == sorted(set(names))
+
+
+def test_the_settings_of_every_profile_go_together():
+    defaults = yaml.safe_load((ROOT / "roles/campaign/defaults/main.yml").read_text(encoding="utf-8"))
+    profiles = defaults["campaign_profiles"]
+    assert {"quick", "study", "precise"} <= set(profiles)
+    for profile in profiles.values():
+        least = profile["repetitions"]
+        settings = {"min_repetitions": least, "max_repetitions": profile.get("max_repetitions", least)}
+        settings |= {"iterations": profile.get("iterations", "fixed"), "flags": profile["flags"]}
+        plan.check(SETTINGS | settings | {"pilot_runs": defaults["campaign_pilot_runs"]})
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from scipy import special
 
+from analysis import stats
 from tests.rendering import ROOT
 from tests.run_host import SHELLS, Host, wait_for
 from tests.stopping_rule import mean_half_percent, speedup_half_percent, stops
@@ -77,6 +78,20 @@ def test_students_quantile(awk):
     function = re.search(r"^    function t975.*?^    }", SCRIPT.read_text(), re.DOTALL | re.MULTILINE)[0]
     found = awk(f"""awk '{function} {{ printf "%.12g\\n", t975($1) }}' <<END\n{chr(10).join(map(str, df))}\nEND""")
     assert np.array(found, dtype=float).ravel() == pytest.approx(special.stdtrit(df, 0.975), rel=1e-4)
+
+
+def test_without_a_limit_to_degrees_of_freedom_the_rule_has_the_reports_intervals():
+    random_numbers = np.random.default_rng(8)
+    for n_b, n_c in ((10, 10), (12, 7), (30, 10), (3, 3)):
+        common = random_numbers.standard_normal(40)
+        values = 100 + common + random_numbers.standard_normal((2, 40))
+        values[0, n_b:] = values[1, n_c:] = np.nan
+        b, c = (stats.Sample(list(x[~np.isnan(x)]), list(range(np.sum(~np.isnan(x))))) for x in values)
+        expected = stats.speedup(b, c)
+        half = 100 * (expected.ci_high - expected.ci_low) / 2 / expected.speedup
+        assert speedup_half_percent(values[0], values[1], least=99) == pytest.approx(half, rel=0.02)
+        low, high = stats.mean_interval(np.mean(b.values), np.std(b.values, ddof=1), n_b)
+        assert mean_half_percent(values[0], least=99) == pytest.approx(100 * (high - low) / 2 / np.mean(b.values))
 
 
 def test_the_rule_is_that_of_an_independent_calculation(awk):
@@ -288,7 +303,7 @@ def test_what_was_chosen_and_who_left_stands_when_the_script_is_killed_at_any_mo
 
 
 def test_a_decision_that_was_not_written_is_made_when_the_script_goes_on(host):
-    """As after a kill between the last run of a block and stopping.tsv; then what is home of a lost machine."""
+    """As after a kill between the last run of a block and stopping.tsv."""
     host.prepare(["ok", "noisy"], campaign=ADAPTIVE)
     times(host, NARROW)
     times(host, WIDE, "noisy")
