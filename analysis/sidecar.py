@@ -9,6 +9,7 @@ import math
 import re
 import signal
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 SWAPPED_PAGES = 256  # 1 MB, with the usual pages: a system that tidies away what is idle disturbs nobody
 TICKS_PER_S = 100  # USER_HZ, the unit of /proc/stat: 100 on every Linux port that runs TFLite
@@ -49,8 +50,13 @@ def number(facts: Mapping[str, str], key: str) -> float | None:
 
 def integer(facts: Mapping[str, str], key: str) -> int | None:
     """A fact as an integer; None where it is absent or no integer of a usual size."""
-    value = facts.get(key, "")
-    return int(value) if value.removeprefix("-").isdecimal() and len(value) < 18 else None
+    value = facts.get(key)
+    return None if value is None else _integer(value)
+
+
+@lru_cache(maxsize=4096)  # the same few numbers in most runs
+def _integer(text: str) -> int | None:
+    return int(text) if text.removeprefix("-").isdecimal() and len(text) < 18 else None
 
 
 def failure(facts: Mapping[str, str]) -> str:
