@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -292,6 +293,9 @@ class _Planned:
         return line | {"retry": repeat[1]} if line else {}
 
 
+_PAIR = itemgetter("block", *CONFIGURATION)
+
+
 def _doubled(name: str, rows: list[dict[str, Any]]) -> list[str]:
     """Make a second ok run of one configuration in one block invalid: blocks are pairs, and a pair has one of each."""
     first: dict[tuple[Any, ...], str] = {}
@@ -299,7 +303,7 @@ def _doubled(name: str, rows: list[dict[str, Any]]) -> list[str]:
     for row in rows:
         if row["status"] != OK or row.get("block") is None:
             continue
-        key = (row["block"], *(row[part] for part in CONFIGURATION))
+        key = _PAIR(row)
         if key in first:
             row |= {"status": INVALID, "reason": f"block {row['block']} has an ok run of this already: {first[key]}"}
             problems.append(f"{name}: {row['log']} is a second ok run of what {first[key]} is; the first is used")
@@ -546,7 +550,7 @@ def _left(host: HostLogs, plan: pd.DataFrame | None) -> str:
 
 def _originals(host: HostLogs) -> set[str]:
     """What the plan calls the runs that are there."""
-    return {_RETRY.sub("", log.stem) for log in host.logs}
+    return {_RETRY.sub("", stem) if ".retry" in stem else stem for stem in (log.stem for log in host.logs)}
 
 
 def _missing(host: HostLogs, campaign: Mapping[str, Any], plan: pd.DataFrame | None) -> list[str]:

@@ -21,6 +21,7 @@ SERIAL, PROCESSES, DASK = "serial", "processes", "dask"
 MANY_LOGS = 5_000  # with fewer, starting processes takes longer than they save
 _WORKERS = 8  # at most: each has some hundred MB
 _CONNECT_S = 30
+_NO_DASHBOARD = {"dashboard_address": ":0"}  # on no port that another may have
 
 
 @contextmanager
@@ -29,14 +30,14 @@ def opened(engine: str | None, found: Found) -> Iterator[Spread]:
 
     Raises AnalysisError for an engine that there is not, that cannot be reached or that fails.
     """
-    kind, _, address = (engine or _fitting(found)).partition(":")
+    kind, _, address = (engine or fitting(found)).partition(":")
     if kind == SERIAL and not address:
         yield map
     elif kind == PROCESSES and not address:
         # Where forking is safe it is quick, and works in whatever program uses this.
         context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
         try:
-            with ProcessPoolExecutor(_cpus(), context) as pool:
+            with ProcessPoolExecutor(cpus(), context) as pool:
                 yield pool.map
         except BrokenExecutor as error:
             raise AnalysisError(
@@ -50,12 +51,14 @@ def opened(engine: str | None, found: Found) -> Iterator[Spread]:
         raise AnalysisError(f"--engine '{engine}': not known; known: {SERIAL}, {PROCESSES}, {DASK}, {DASK}:ADDRESS")
 
 
-def _fitting(found: Found) -> str:
+def fitting(found: Found) -> str:
+    """The engine for so many logs, of those on this machine."""
     logs = sum(len(host.logs) for host in found.hosts)
-    return PROCESSES if logs >= MANY_LOGS and _cpus() > 1 else SERIAL
+    return PROCESSES if logs >= MANY_LOGS and cpus() > 1 else SERIAL
 
 
-def _cpus() -> int:
+def cpus() -> int:
+    """How many processes read at once."""
     return min(len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1, _WORKERS)
 
 
@@ -63,16 +66,21 @@ def _cpus() -> int:
 def _dask(engine: str, address: str, found: Found) -> Iterator[Spread]:
     """The workers of the scheduler at the address, or else of a cluster on this machine for as long as this lasts."""
     try:
-        from distributed import Client
+        from distributed import Client, KilledWorker
+        from distributed.client import FutureCancelledError
     except ImportError:
         raise AnalysisError(f"--engine {engine}: Dask is not installed; pip install -r requirements-dask.txt") from None
     try:
-        client = Client(address, timeout=_CONNECT_S) if address else Client(n_workers=_cpus(), threads_per_worker=1)
+        where = {"address": address} if address else {"n_workers": cpus(), "threads_per_worker": 1} | _NO_DASHBOARD
+        client = Client(**where, timeout=_CONNECT_S)
     except (OSError, ValueError) as error:
         raise AnalysisError(f"--engine {engine}: no Dask scheduler there ({error})") from error
     with client:
         _check(engine, client, found)
-        yield client.get_executor(pure=False).map
+        try:
+            yield client.get_executor(pure=False).map
+        except (KilledWorker, FutureCancelledError) as error:
+            raise AnalysisError(f"--engine {engine}: lost its workers while reading ({error})") from error
 
 
 def _check(engine: str, client: Any, found: Found) -> None:

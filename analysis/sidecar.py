@@ -36,7 +36,8 @@ _THROTTLED_KEYS = ("before.throttled", "during.throttled", "after.throttled")
 
 def parse(text: str) -> dict[str, str]:
     """Read the `key=value` lines; `-` means not set and is left out."""
-    return {key: value for key, _, value in [line.partition("=") for line in text.split("\n")] if value != "-"}
+    facts = dict([line.split("=", 1) for line in text.split("\n") if "=" in line])
+    return {key: value for key, value in facts.items() if value != "-"}
 
 
 def number(facts: Mapping[str, str], key: str) -> float | None:
@@ -164,6 +165,7 @@ def _cpu_s(facts: Mapping[str, str], key: str) -> float | None:
     return 60 * (int(user_min) + int(system_min)) + float(user_s) + float(system_s)
 
 
+@lru_cache(maxsize=256)
 def throttled(text: str) -> int | None:
     """The firmware's throttle bits from `throttled=0x5`, `0x5` or `5`, all of them hex; None for no number."""
     if not text:
