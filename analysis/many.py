@@ -12,7 +12,7 @@ import pandas as pd
 from analysis import stats
 from analysis.grids import Grid
 from analysis.study import Machine, Study, mapping, model_key, variant_key
-from analysis.tables import GEOMEAN, interval, number, places
+from analysis.tables import GEOMEAN, interval, number, places, share_of_models
 
 MACHINES = 30  # with more, each has a page of its own
 SHOWN = 20  # of a list that may be as long as there are logs
@@ -26,13 +26,13 @@ _QUANTILES = {"least": 0, "quarter": 0.25, "median": 0.5, "three_quarters": 0.75
 def speedups_by_model(study: Study, speedups: pd.DataFrame) -> pd.DataFrame:
     """tables/speedup_by_model.csv: `tables.speedups` over machines, a row per setting, candidate and model.
 
-    The quantiles are of the speedups that were compared, each as it was measured: they describe these machines, and
-    are no estimate for others.
+    The quantiles are over `machines`, those that have a speedup, and in the rows of geometric means one of all models:
+    they describe these machines, and are no estimate for others.
     """
     rows = []
     by = ["variant", *study.varying, "model"]
     for key, mine in speedups.groupby(by, sort=False, dropna=False):
-        compared = mine[mine["verdict"].isin(_COMPARED)].sort_values("speedup", kind="stable")
+        compared = mine[_comparable(mine)].sort_values("speedup", kind="stable")
         verdicts = Counter(mine["verdict"])
         values = compared["speedup"].to_numpy()
         quantiles = np.quantile(values, list(_QUANTILES.values())) if len(values) else [np.nan] * len(_QUANTILES)
@@ -46,39 +46,48 @@ def speedups_by_model(study: Study, speedups: pd.DataFrame) -> pd.DataFrame:
                 "baseline_variant": mine["baseline_variant"].iloc[0],
                 "metric": mine["metric"].iloc[0],
                 **{name: verdicts[verdict] for verdict, name in _COUNTS.items()},
+                "machines": len(compared),
                 **dict(zip(_QUANTILES, quantiles, strict=True)),
                 **dict(zip(("least_machine", "greatest_machine"), ends, strict=True)),
             }
         )
     rows.sort(key=lambda row: (variant_key(row["variant"]), row["model"] == GEOMEAN, model_key(row["model"])))
-    columns = [*by, "baseline_variant", "metric", *_COUNTS.values(), *_QUANTILES, "least_machine", "greatest_machine"]
+    columns = [
+        *by,
+        "baseline_variant",
+        "metric",
+        *_COUNTS.values(),
+        "machines",
+        *_QUANTILES,
+        "least_machine",
+        "greatest_machine",
+    ]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _comparable(speedups: pd.DataFrame) -> pd.Series:
+    """Which speedups machines can be ordered by: a mean of some models says nothing beside a mean of all."""
+    return speedups["verdict"].isin(_COMPARED) & (speedups["method"].map(share_of_models) == "")
 
 
 def found(study: Study, table: pd.DataFrame) -> Grid:
     """`speedups_by_model` as people read it."""
-    head = [
-        "Candidate",
-        *(name.replace("_", " ").capitalize() for name in study.varying),
-        "Model",
-        "#Machines compared",
-    ]
+    head = ["Candidate", *(name.replace("_", " ").capitalize() for name in study.varying), "Model"]
     head += [f"#{verdict.capitalize()}" for verdict in stats.VERDICTS]
-    head += ["#Least", "#Quarter below", "#Median", "#Quarter above", "#Greatest"]
+    head += ["#Machines", "#Least", "#Quarter below", "#Median", "#Quarter above", "#Greatest"]
     rows = []
     for row in table.to_dict("records"):
         counts = [row[name] for name in _COUNTS.values()]
         setting = ["" if pd.isna(row[name]) else str(row[name]) for name in study.varying]
         model = "geometric mean" if row["model"] == GEOMEAN else row["model"]
-        compared = sum(row[_COUNTS[verdict]] for verdict in _COMPARED)
         quantiles = (number(row[name]) for name in _QUANTILES)
-        rows.append([row["variant"], *setting, model, str(compared), *map(str, counts), *quantiles])
+        rows.append([row["variant"], *setting, model, *map(str, counts), str(row["machines"]), *quantiles])
     return Grid.of(head, rows)
 
 
 def ends(study: Study, speedups: pd.DataFrame) -> dict[str, Grid]:
     """The machines with the greatest and the least geometric means, by what to call the list."""
-    means = speedups[(speedups["model"] == GEOMEAN) & speedups["verdict"].isin(_COMPARED)]
+    means = speedups[(speedups["model"] == GEOMEAN) & _comparable(speedups)]
     means = means.sort_values("speedup", kind="stable")
     n = min(ENDS, len(means) // 2)
     lists = {"Where the candidate gains least": means.head(n), "Where it gains most": means.tail(n).iloc[::-1]}
@@ -110,7 +119,8 @@ def machines(study: Study, speedups: pd.DataFrame, trust: pd.DataFrame) -> Grid:
         if row.verdict in _COMPARED:
             sign = "≈ " if row.verdict == stats.NOT_DISTINGUISHABLE else ""
             what = ", ".join(filter(None, (row.variant, study.setting_label(setting))))
-            means[machine].append(f"{what} {sign}{number(row.speedup)} ({interval(row.ci_low, row.ci_high)})")
+            share = f", {share}" if (share := share_of_models(row.method)) else ""
+            means[machine].append(f"{what} {sign}{number(row.speedup)} ({interval(row.ci_low, row.ci_high)}){share}")
     head = ["Machine", "Host", "Processor", "Architecture", "#ok", "#invalid", "#failed", "#Without result"]
     head += ["#Variation (%)", "Speedup, geometric mean"]
     grid = []
