@@ -6,21 +6,23 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from analysis import layout, leases, logs, op_profile, sidecar
 from analysis.errors import AnalysisError
 from analysis.layout import Found, HostLogs, LogFile
 from analysis.leases import Lease
 from analysis.logs import FAILED, INVALID, OK, ToolRun
-from analysis.names import COLUMNS, CONFIGURATION, INTEGER, METRICS, NUMBER, TEXT, strange_schema
+from analysis.names import COLUMNS, CONFIGURATION, INTEGER, LIST, METRICS, NUMBER, TEXT, strange_schema
 
 NOTHING_HOME = "nothing has come home"
 
@@ -53,17 +55,21 @@ class Dataset:
     op_profiles: pd.DataFrame = field(default_factory=lambda: op_profile.frame([]))
 
 
-def read(paths: Sequence[Path]) -> Dataset:
+Spread = Callable[[Callable[..., Any], Iterable[Any]], Iterable[Any]]  # map(), or what does it elsewhere
+_CHUNK_LOGS = 1_000  # read at once; the same in every engine, and a tenth of a second's work
+
+
+def read(paths: Sequence[Path], spread: Spread = map) -> Dataset:
     """Read every run below the paths; see `analysis.layout` for the accepted layouts.
 
     Raises AnalysisError for a path that does not exist, or nothing to read at all.
     """
     with layout.opened(paths) as found:
-        return assemble(found, ", ".join(map(str, paths)))
+        return assemble(found, ", ".join(map(str, paths)), spread)
 
 
-def assemble(found: Found, where: str) -> Dataset:
-    """Read every run that was found; `where` it was looked for is for messages.
+def assemble(found: Found, where: str, spread: Spread = map) -> Dataset:
+    """Read every run that was found; `where` it was looked for is for messages, `spread` does the reading.
 
     Raises AnalysisError where there is no run.
     """
@@ -72,17 +78,75 @@ def assemble(found: Found, where: str) -> Dataset:
         also = f"; {problems[0]}" if problems else ""
         raise AnalysisError(f"{where}: no logs found{also}; {layout.LAYOUT}")
     campaigns = _Campaigns(found.hosts, problems)
-    hosts, plans, leased, rows = {}, {}, {}, []
+    tables: list[pa.Table] = []
+    hosts, plans, leased, profiles = {}, {}, {}, []
     unfinished: dict[tuple[str, str], str] = {}
-    for host in found.hosts:
+    for part in spread(_read_hosts, _chunks([(host, campaigns.of_host[host.key]) for host in found.hosts])):
+        tables.append(part.runs)
+        hosts |= part.hosts
+        plans |= part.plans
+        problems += part.problems
+        unfinished |= part.unfinished
+        leased |= part.leases
+        profiles += part.op_profiles
+    unfinished |= dict.fromkeys(campaigns.hosts_without_anything(), NOTHING_HOME)
+    if not any(map(len, tables)):
+        raise AnalysisError(f"{where}: none of the files holds a benchmark run; {layout.LAYOUT}")
+    unfinished = {key: unfinished[key] for key in sorted(unfinished)}
+    return Dataset(
+        runs=_frame(tables),
+        campaigns=campaigns.of_name,
+        hosts=hosts,
+        plans=plans,
+        problems=problems,
+        unfinished=unfinished,
+        notes=found.notes,
+        leases=leased,
+        op_profiles=pd.concat([op_profile.frame([]), *profiles], ignore_index=True),
+    )
+
+
+def _chunks(hosts: Iterable[tuple[HostLogs, Mapping[str, Any]]]) -> list[list[tuple[HostLogs, Mapping[str, Any]]]]:
+    """Hosts in their order, together until they have so many logs; a host is never cut: its repetitions are counted."""
+    chunks, room = [], 0
+    for host, asked in hosts:
+        if room <= 0:
+            chunks.append([])
+            room = _CHUNK_LOGS
+        chunks[-1].append((host, asked))
+        room -= len(host.logs)
+    return chunks
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What a `Dataset` has of some hosts."""
+
+    runs: pa.Table
+    hosts: dict[tuple[str, str], dict[str, Any]]
+    plans: dict[tuple[str, str], pd.DataFrame | None]
+    problems: list[str]
+    unfinished: dict[tuple[str, str], str]
+    leases: dict[tuple[str, str], list[Lease]]
+    op_profiles: list[pd.DataFrame]
+
+
+def _read_hosts(chunk: Sequence[tuple[HostLogs, Mapping[str, Any]]]) -> _Part:
+    """Read some hosts, each with its campaign.json."""
+    problems: list[str] = []
+    hosts, plans, leased, rows, profiles = {}, {}, {}, [], []
+    unfinished: dict[tuple[str, str], str] = {}
+    for host, asked in chunk:
         name = f"{host.campaign}/{host.host}"
-        asked = campaigns.of_host[host.key]
         hosts[host.key] = _json(host.beside("host.json"), f"{name}/host.json", problems) or {}
         plans[host.key] = plan = _plan(host.beside("plan.tsv"), f"{name}/plan.tsv", problems)
         found_rows = list(_rows(host, asked, hosts[host.key], plan, problems))
         problems += [*_doubled(name, found_rows), *op_profile.problems(found_rows)]
         problems += [*(f"{stray}: a sidecar without a log" for stray in host.strays)]
-        rows += found_rows
+        if any(row.get("profile") for row in found_rows):
+            profiles.append(op_profile.frame(found_rows))
+        # Host by host: a row as a dictionary is some kB.
+        rows += [tuple(map(row.get, COLUMNS)) for row in found_rows]
         if not host.partial:
             if left := _left(host, plan):
                 unfinished[host.key] = left
@@ -91,12 +155,7 @@ def assemble(found: Found, where: str) -> Dataset:
             # The cost of a whole host is not that of a few of its logs.
             if served := _leases(host.beside("leases.json"), f"{name}/leases.json", problems):
                 leased[host.key] = served
-    unfinished |= dict.fromkeys(campaigns.hosts_without_anything(), NOTHING_HOME)
-    if not rows:
-        raise AnalysisError(f"{where}: none of the files holds a benchmark run; {layout.LAYOUT}")
-    unfinished = {key: unfinished[key] for key in sorted(unfinished)}
-    profiles = op_profile.frame(rows)
-    return Dataset(_table(rows), campaigns.of_name, hosts, plans, problems, unfinished, found.notes, leased, profiles)
+    return _Part(_table(rows), hosts, plans, problems, unfinished, leased, profiles)
 
 
 class _Campaigns:
@@ -149,21 +208,37 @@ class _Campaigns:
                     yield name, host
 
 
-def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Columns as `COLUMNS` says; what a row does not have is unknown: '' in text, NA or NaN in numbers."""
+_ARROW = {TEXT: pa.large_string(), INTEGER: pa.int64(), NUMBER: pa.float64(), LIST: pa.list_(pa.float64())}
+_PANDAS = {_ARROW[TEXT]: pd.StringDtype(na_value=math.nan), _ARROW[INTEGER]: pd.Int64Dtype()}
+
+
+def _table(rows: Sequence[tuple[Any, ...]]) -> pa.Table:
+    """From values in the order of `COLUMNS`; None is unknown: '' in text, NaN in numbers.
+
+    Arrow's tables are small, and quick to send between processes and to join.
+    """
+    in_columns = zip(*rows, strict=True) if rows else [()] * len(COLUMNS)
     columns = {}
-    for name, kind in COLUMNS.items():
-        values = [row.get(name) for row in rows]
+    for (name, kind), values in zip(COLUMNS.items(), in_columns, strict=True):
         if kind == TEXT:
-            columns[name] = pd.array([value or "" for value in values], dtype=TEXT)
+            values = [value or "" for value in values]
         elif kind == NUMBER:
             # Dividing printed microseconds leaves noise in the last bits, which would show in tables.
-            columns[name] = np.round(np.array(values, dtype=float), 9)
-        elif kind == INTEGER:
-            columns[name] = pd.array(values, dtype=INTEGER)
-        else:
-            columns[name] = pd.Series(values, dtype=object)
-    return pd.DataFrame(columns)
+            values = np.round(np.array(values, dtype=float), 9)
+        elif kind == LIST:
+            values = [value and list(map(float, value)) for value in values]
+        columns[name] = pa.array(values, _ARROW[kind], from_pandas=False)
+    return pa.table(columns)
+
+
+def _frame(tables: Sequence[pa.Table]) -> pd.DataFrame:
+    """The tables below each other; columns and types as `COLUMNS` says."""
+    joined = pa.concat_tables(tables).combine_chunks()
+    frame = joined.drop_columns(_LISTS).to_pandas(types_mapper=_PANDAS.get)
+    return frame.assign(**{name: pd.Series(joined[name].to_pylist(), dtype=object) for name in _LISTS})
+
+
+_LISTS = [name for name, kind in COLUMNS.items() if kind == LIST]  # the last columns
 
 
 # --- Rows --------------------------------------------------------------------------------------------------------
@@ -235,6 +310,9 @@ class _Planned:
         return line | {"retry": repeat[1]} if line else {}
 
 
+_PAIR = itemgetter("block", *CONFIGURATION)
+
+
 def _doubled(name: str, rows: list[dict[str, Any]]) -> list[str]:
     """Make a second ok run of one configuration in one block invalid: blocks are pairs, and a pair has one of each."""
     first: dict[tuple[Any, ...], str] = {}
@@ -242,7 +320,7 @@ def _doubled(name: str, rows: list[dict[str, Any]]) -> list[str]:
     for row in rows:
         if row["status"] != OK or row.get("block") is None:
             continue
-        key = (row["block"], *(row[part] for part in CONFIGURATION))
+        key = _PAIR(row)
         if key in first:
             row |= {"status": INVALID, "reason": f"block {row['block']} has an ok run of this already: {first[key]}"}
             problems.append(f"{name}: {row['log']} is a second ok run of what {first[key]} is; the first is used")
@@ -494,7 +572,7 @@ def _left(host: HostLogs, plan: pd.DataFrame | None) -> str:
 
 def _originals(host: HostLogs) -> set[str]:
     """What the plan calls the runs that are there."""
-    return {_RETRY.sub("", log.stem) for log in host.logs}
+    return {_RETRY.sub("", stem) if ".retry" in stem else stem for stem in (log.stem for log in host.logs)}
 
 
 def _missing(host: HostLogs, campaign: Mapping[str, Any], plan: pd.DataFrame | None) -> list[str]:

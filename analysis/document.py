@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,11 +25,11 @@ import pyarrow.parquet as pq
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from analysis import findings, grids, hover, opening, output, plots, plots_ops, plotted, stats, tables, tables_ops
+from analysis import findings, grids, hover, many, opening, output, plots, plots_ops, plotted, stats, tables, tables_ops
 from analysis.campaign import Dataset
 from analysis.errors import AnalysisError
 from analysis.names import DEFAULT_BASELINE, DEFAULT_METRIC, TIME_METRICS
-from analysis.study import STUDY_METRICS, Study, metric_label
+from analysis.study import STUDY_METRICS, Machine, Study, metric_label
 
 _DPI = 110
 _FLOAT = "%.10g"  # the last digits of a sum depend on the processor that added
@@ -59,6 +59,11 @@ class Report:
     def metrics(self) -> list[str]:
         """The metrics that have charts: the study's seven and the one of the speedups."""
         return list(dict.fromkeys([*STUDY_METRICS, self.metric]))
+
+    @property
+    def many(self) -> bool:
+        """Whether there are too many machines for one page."""
+        return len(self.study.machines) > many.MACHINES
 
     @property
     def complete(self) -> bool:
@@ -98,6 +103,7 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
             "trust": trust,
             **{name: table for name, table in (("models", models), ("cost", cost)) if len(table)},
             **tables_ops.tables(study, baseline),
+            **(_of_many(study, speedups) if len(study.machines) > many.MACHINES else {}),
             **final_results,
         },
         grids={
@@ -116,6 +122,12 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
         findings=findings.findings(study, speedups, effects),
         notices=findings.notices(study, trust, speedups),
     )
+
+
+def _of_many(study: Study, speedups: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The tables that there are only with many machines."""
+    problems = pd.DataFrame({"problem": study.dataset.problems}, dtype="str")
+    return {"speedup_by_model": many.speedups_by_model(study, speedups), "problems": problems}
 
 
 def _baseline(study: Study, asked: str | None) -> str:
@@ -153,6 +165,9 @@ class Chart:
 def charts(report: Report) -> list[Chart]:
     """All charts of a report."""
     study, speedups = report.study, report.tables["speedup"]
+    if report.many:  # those of a machine are drawn when a report of that machine is made
+        draw = partial(plots.speedups_by_model, study, speedups)
+        return [Chart("speedup_by_model", "Speedups over machines", draw)]
     found = []
     if len(study.groups) > 1 and len(speedups):
         draw, data = partial(plots.speedup_overview, study, speedups), partial(plotted.speedup_overview, speedups)
@@ -225,7 +240,12 @@ def write(report: Report, directory: Path) -> None:
     pq.write_table(runs, directory / "data" / "runs.parquet")
     if "op_profile" in report.tables:
         report.study.dataset.op_profiles.to_parquet(directory / "data" / "op_profile.parquet", index=False)
-    for name, text in render(report, todo, directory / "plots").items():
+    if report.many:
+        (directory / "hosts").mkdir()
+        pages = _many_pages(report, todo, directory / "plots")
+    else:
+        pages = render(report, todo, directory / "plots").items()
+    for name, text in pages:
         _write(directory / name, text)
 
 
@@ -315,6 +335,39 @@ def render(report: Report, todo: Sequence[Chart], plots_directory: Path) -> dict
 def _inlined(chart: Chart, directory: Path) -> str:
     svg = (directory / f"{chart.name}.svg").read_text(encoding="utf-8")
     return hover.inlined(svg, chart.title, f"{chart.name}-")
+
+
+def _many_pages(report: Report, todo: Sequence[Chart], plots_directory: Path) -> Iterator[tuple[str, str]]:
+    """report.html and report.md of many machines together, and hosts/<host>.html of each: names and texts."""
+    study, speedups = report.study, report.tables["speedup"]
+    context = {
+        "report": report,
+        "study": study,
+        "grids": grids,
+        "many": many,
+        "findings": findings,
+        "overall": findings.overall(speedups),
+        "counts": study.runs["status"].value_counts().to_dict(),
+        "metric": metric_label(report.metric),
+        "campaigns": list(dict.fromkeys(machine.campaign for machine in study.machines)),
+        "links": {study.labels[machine]: stem for machine, stem in study.stems.items()},
+        "charts": [(c, _inlined(c, plots_directory)) for c in todo if (plots_directory / f"{c.name}.svg").exists()],
+    }
+    for name in ("report.html", "report.md"):
+        yield name, TEMPLATES.get_template(name.replace("report", "many") + ".j2").render(context)
+    found = {finding.where: finding for finding in report.findings}
+    speedups_of: dict[Machine, dict] = {machine: {} for machine in study.machines}
+    for place, rows in tables.by_place(study, speedups).items():
+        speedups_of[place[0]][place] = rows
+    page = TEMPLATES.get_template("host.html.j2")
+    for machine, stem in study.stems.items():
+        of_host = {
+            "machine": machine,
+            "speedups": speedups_of[machine],
+            "found": [found[study.place_label(*place)] for place in speedups_of[machine]],
+            "means": report.tables[f"final_result_{stem}"],
+        }
+        yield f"hosts/{stem}.html", page.render(context | of_host)
 
 
 # --- the terminal -----------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import json
 import math
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ OK, INVALID, FAILED = "ok", "invalid", "failed"
 _ROUNDING = 5.1e-6
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # frozen would double the time that making one takes
 class ToolRun:
     """What one execution of a benchmark tool printed about itself.
 
@@ -108,7 +109,7 @@ _LOGCAT_LEVEL = {"W": "WARN: ", "E": "ERROR: ", "F": "FATAL: "}
 
 def _plain(text: str) -> str:
     """Take off what carried the text: a JSON string, CRLF line ends, logcat's line heads."""
-    if "\\n" in text and _JSON_STRING.search(text):
+    if "\\" in text and _JSON_STRING.search(text):
         # A bare quotation mark ends the string: what follows it is not the tool's.
         text = _JSON_ESCAPE.sub(lambda m: _JSON_VALUE.get(m[1], m[1]) if m[1] else "\n", text)
     if "\r" in text:
@@ -211,7 +212,7 @@ class _Stat(NamedTuple):
 
 def _read(text: str) -> ToolRun:
     """Read the text of one run."""
-    parameters = _parameters(text)
+    setup = _setup(_echo(text))
     warnings = list(dict.fromkeys(_WARNING.findall(text))) if "WARN" in text else []
     edgebench, doubts = _edgebench(text)
     unconsumed = ""
@@ -224,7 +225,7 @@ def _read(text: str) -> ToolRun:
             # Where XNNPACK is the default too, an explicit one finds nothing left to do.
             if name.upper() != "XNNPACK":
                 doubts.append(f"the {name} delegate executed nothing, so this is another delegate's time")
-    profiled = parameters.get("Enable op profiling") == "1"
+    profiled = setup.parameters.get("Enable op profiling") == "1"
     if profiled:
         warnings.append("measured with op profiling on, which costs time itself")
     numbers: dict[str, Any] = {}
@@ -233,16 +234,15 @@ def _read(text: str) -> ToolRun:
         status, reason = (INVALID, "; ".join(doubts)) if doubts else (OK, "")
     except _UnusableError as error:
         status, reason = FAILED, str(error)
-    batch_size, input_size = _input_shape(parameters.get("Input shapes", ""))
     return ToolRun(
         status=status,
         reason=reason,
-        graph=parameters.get("Graph", ""),
-        parameters=parameters,
-        threads=_threads(parameters),
-        delegate=_delegate(parameters),
-        batch_size=batch_size,
-        input_size=input_size,
+        graph=setup.graph,
+        parameters=setup.parameters,
+        threads=setup.threads,
+        delegate=setup.delegate,
+        batch_size=setup.batch_size,
+        input_size=setup.input_size,
         unconsumed_flags=unconsumed,
         warnings=tuple(warnings),
         edgebench=edgebench,
@@ -436,11 +436,34 @@ def _times(values: Any) -> list[float]:
     return values
 
 
-def _parameters(text: str) -> dict[str, str]:
-    """Read the tool's echo of its parameters, `description: [value]`, which ends where the model is loaded."""
+class _Setup(NamedTuple):
+    """How the tool was set, from its echo of its parameters; by the names of ToolRun's fields."""
+
+    parameters: dict[str, str]
+    graph: str
+    threads: int | None
+    delegate: str
+    batch_size: int | None
+    input_size: int | None
+
+
+def _echo(text: str) -> str:
+    """The tool's echo of its parameters, `description: [value]`, which ends where the model is loaded."""
     start = max(text.find(_START), 0)
     end = text.find("Loaded model ", start)
-    return dict(_PARAMETER.findall(text, start, end if end >= 0 else len(text)))
+    return text[start : end if end >= 0 else len(text)]
+
+
+@lru_cache(maxsize=256)  # repetitions have the same
+def _setup(echo: str) -> _Setup:
+    parameters = dict(_PARAMETER.findall(echo))
+    return _Setup(
+        parameters,
+        parameters.get("Graph", ""),
+        _threads(parameters),
+        _delegate(parameters),
+        *_input_shape(parameters.get("Input shapes", "")),
+    )
 
 
 def _integer(text: str) -> int | None:

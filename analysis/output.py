@@ -23,6 +23,7 @@ except ImportError:  # Windows: two reports of one campaign at once are the user
     fcntl = None
 
 PARTS = ("report.html", "report.md", "tables", "plots", "data")  # what a report consists of
+PARTS_OF_MANY = ("hosts",)  # and further, of a report of many machines
 MADE_FROM = "data/made_from.json"
 MAKING = ".making-"  # begins the names of directories in which a report is made
 _LOCK = ".lock"
@@ -167,10 +168,11 @@ def replace(new: Path, out: Path, old: Path) -> None:
     old.mkdir()
     if (out / "data").exists():
         (out / "data").rename(old / "data")
-    for part in PARTS:
+    for part in (*PARTS, *PARTS_OF_MANY):
         if (out / part).is_dir():
             (out / part).rename(old / part)
-        (new / part).replace(out / part)
+        if (new / part).exists():
+            (new / part).replace(out / part)
 
 
 def unwritable(out: Path, error: OSError) -> AnalysisError:

@@ -20,7 +20,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 
 from analysis import hover, plotted, stats
 from analysis.comparison import REGRESSION, change
-from analysis.study import Machine, Setting, Study, metric_label
+from analysis.study import Machine, Setting, Study, metric_label, model_key, variant_key
 from analysis.tables import GEOMEAN, interval, number, places, share_of_models
 
 STYLE = {
@@ -159,6 +159,46 @@ def speedup_overview(study: Study, table: pd.DataFrame) -> Figure:
         elif not math.isnan(row.speedup):
             (dot,) = axes.plot(row.speedup, y, "o", color=colour, markersize=3, alpha=0.45, markeredgewidth=0, zorder=1)
             hover.says(dot, _speedup_text(row))
+    _speedup_axis(axes, table)
+    return figure
+
+
+def speedups_by_model(study: Study, table: pd.DataFrame) -> Figure | None:
+    """How the speedups of each model are spread over many machines; None if there are none.
+
+    `table` is `tables.speedups`; means of some of the models are left out, beside means of all they say nothing.
+    """
+    table = table[table["ci_low"].notna() & (table["method"].map(share_of_models) == "")]
+    if table.empty:
+        return None
+    variants = sorted(table["variant"].unique(), key=variant_key)
+    models = sorted(table["model"].unique(), key=lambda model: (model == GEOMEAN, model_key(model)))
+    names = ["geometric mean" if model == GEOMEAN else _wrapped(model, 28) for model in models]
+    figure, axes = _rows(
+        names,
+        max(0.3, 0.2 * len(variants)),
+        title=f"Speedups on {len(table[['campaign', 'host']].drop_duplicates())} machines",
+        caption="Boxes: the middle half of the machines, with their median; whiskers: the least and the greatest.",
+        right=1.0,
+        key=[(v, _colours(study)[v]) for v in variants],
+    )
+    for (variant, model), mine in table.groupby(["variant", "model"], sort=False):
+        y = models.index(model) + _offsets(len(variants))[variants.index(variant)]
+        colour = _colours(study)[variant]
+        axes.boxplot(
+            mine["speedup"],
+            positions=[y],
+            widths=0.6 / len(variants),
+            orientation="horizontal",
+            whis=(0, 100),
+            manage_ticks=False,
+            patch_artist=True,
+            boxprops={"facecolor": colour, "edgecolor": colour, "alpha": 0.5},
+            medianprops={"color": "black"},
+            whiskerprops={"color": colour},
+            capprops={"color": colour},
+        )
+        _beside(axes, y, f"n = {len(mine)}", _QUIET)
     _speedup_axis(axes, table)
     return figure
 

@@ -51,6 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--metric", metavar="NAME", default=DEFAULT_METRIC, help="time of speedups; default %(default)s"
     )
     parser.add_argument("--strict", action="store_true", help="exit 3 if any log is not ok or anything is missing")
+    parser.add_argument(
+        "--engine",
+        metavar="NAME",
+        help="where logs are read: serial, processes, dask (on this machine) or dask:ADDRESS of a scheduler; default: "
+        "processes where there are thousands",
+    )
     parser.add_argument("--if-changed", action="store_true", help="do nothing if the report is of these logs already")
     options = parser.parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
@@ -73,9 +79,10 @@ def _run(options: argparse.Namespace) -> int:
         if options.if_changed and (there := output.current(out, made_from)):
             print(f"{there.said}\n\n{out / 'report.html'}: up to date, made from the same logs")
             return _status(options, there.complete)
-        from analysis import campaign, document
+        from analysis import campaign, document, engines
 
-        dataset = campaign.assemble(found, ", ".join(map(str, options.logs)))
+        with engines.opened(options.engine, found) as spread:
+            dataset = campaign.assemble(found, ", ".join(map(str, options.logs)), spread)
         report = document.build(dataset, options.baseline, options.metric)
         document.publish(report, out, made_from)
     print(document.terminal_text(report))

@@ -9,6 +9,7 @@ import math
 import re
 import signal
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from analysis.names import strange_schema
 
@@ -37,7 +38,8 @@ _THROTTLED_KEYS = ("before.throttled", "during.throttled", "after.throttled")
 
 def parse(text: str) -> dict[str, str]:
     """Read the `key=value` lines; `-` means not set and is left out."""
-    return {key: value for key, _, value in [line.partition("=") for line in text.split("\n")] if value != "-"}
+    facts = dict([line.split("=", 1) for line in text.split("\n") if "=" in line])
+    return {key: value for key, value in facts.items() if value != "-"}
 
 
 def number(facts: Mapping[str, str], key: str) -> float | None:
@@ -51,8 +53,13 @@ def number(facts: Mapping[str, str], key: str) -> float | None:
 
 def integer(facts: Mapping[str, str], key: str) -> int | None:
     """A fact as an integer; None where it is absent or no integer of a usual size."""
-    value = facts.get(key, "")
-    return int(value) if value.removeprefix("-").isdecimal() and len(value) < 18 else None
+    value = facts.get(key)
+    return None if value is None else _integer(value)
+
+
+@lru_cache(maxsize=4096)  # the same few numbers in most runs
+def _integer(text: str) -> int | None:
+    return int(text) if text.removeprefix("-").isdecimal() and len(text) < 18 else None
 
 
 def failure(facts: Mapping[str, str]) -> str:
@@ -162,6 +169,7 @@ def _cpu_s(facts: Mapping[str, str], key: str) -> float | None:
     return 60 * (int(user_min) + int(system_min)) + float(user_s) + float(system_s)
 
 
+@lru_cache(maxsize=256)
 def throttled(text: str) -> int | None:
     """The firmware's throttle bits from `throttled=0x5`, `0x5` or `5`, all of them hex; None for no number."""
     if not text:

@@ -227,6 +227,14 @@ class Study:
         return sorted((cell for cells in by_machine.values() for cell in cells), key=cell_key)
 
     @cached_property
+    def cells_of(self) -> dict[Machine, list[Cell]]:
+        """The cells of each machine, in report order."""
+        found: dict[Machine, list[Cell]] = {machine: [] for machine in self.machines}
+        for cell in self.cells:
+            found[cell.machine].append(cell)
+        return found
+
+    @cached_property
     def groups(self) -> dict[tuple[Machine, Setting], list[Cell]]:
         """The cells by machine and setting: what is compared with each other and shares a chart."""
         found: dict[tuple[Machine, Setting], list[Cell]] = defaultdict(list)
@@ -346,15 +354,15 @@ class Study:
 
 def file_names(names: Iterable[str]) -> list[str]:
     """Names as file names, made unique also for file systems that do not tell upper from lower case."""
-    taken: dict[str, None] = {}
+    taken: dict[str, str] = {}
     for name in names:
         base = stem = slug(name)
         n = 1
-        while stem.lower() in map(str.lower, taken):
+        while stem.lower() in taken:
             n += 1
             stem = f"{base}-{n}"
-        taken[stem] = None
-    return list(taken)
+        taken[stem.lower()] = stem
+    return list(taken.values())
 
 
 def plain(column: pd.Series) -> list[Any]:

@@ -261,8 +261,9 @@ def by_place(study: Study, table: pd.DataFrame) -> dict[tuple[Machine, Setting],
 
 def final_result(study: Study, machine: Machine) -> pd.DataFrame:
     """tables/final_result_<host>.csv, the first seed's table: MobileNet, MobileNet_quant, ...; mean and sd (n-1)."""
-    cells = [cell for cell in study.cells if cell.machine == machine]
-    cells.sort(key=lambda c: (model_key(c.model), variant_key(c.variant), setting_key(c.setting)))
+    cells = sorted(
+        study.cells_of[machine], key=lambda c: (model_key(c.model), variant_key(c.variant), setting_key(c.setting))
+    )
     rows = {}
     for cell in cells:
         setting = study.setting_label(cell.setting)
@@ -315,15 +316,13 @@ def trust(study: Study, metric: str) -> pd.DataFrame:
     but for `thermal_throttle_events` and `swapped_pages`, which make a run invalid, and `waited_s`: sums over all runs.
     `repeated` counts originals, `repeated_ok` those with an ok repeat; repeats are also in ok, invalid and failed.
     """
-    cells, runs_of = defaultdict(list), study.runs.groupby(["campaign", "host"], sort=False).groups
-    for cell in study.cells:
-        cells[cell.machine].append(cell)
+    runs_of = study.runs.groupby(["campaign", "host"], sort=False).groups
     rows = []
     for machine in study.machines:
         mine = study.runs.loc[runs_of.get(tuple(machine), [])]
         ok = mine[mine["status"] == "ok"]
-        samples = [np.array(study.sample(cell, metric).values) for cell in cells[machine]]
-        n = [study.n(cell, "ok") for cell in cells[machine]]
+        samples = [np.array(study.sample(cell, metric).values) for cell in study.cells_of[machine]]
+        n = [study.n(cell, "ok") for cell in study.cells_of[machine]]
         cv = [100 * s.std(ddof=1) / s.mean() for s in samples if len(s) > 1 and s.mean() > 0]
         throttled = [bits for text in ok["throttled_after"] if (bits := sidecar.throttled(text)) is not None]
         repeated, repeated_ok = study.repeated.get(machine, (0, 0))
@@ -331,7 +330,7 @@ def trust(study: Study, metric: str) -> pd.DataFrame:
             {
                 **machine._asdict(),
                 "platform": study.platforms[machine],
-                "configurations": len(cells[machine]),
+                "configurations": len(study.cells_of[machine]),
                 "configurations_missing": n.count(0),
                 "repetitions_min": min((k for k in n if k), default=0),
                 "repetitions_max": max(n, default=0),

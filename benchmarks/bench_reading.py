@@ -4,24 +4,31 @@ The plain way is what the study's first notebook did, written anew: each line of
 patterns, the numbers into a dictionary of lists. It knows one format and refuses nothing. Both sides read the same
 files in one process; the fastest of several rounds counts, in CPU time, since neighbours on the machine are not ours.
 
+Then 100,000 logs of 1,000 hosts, once, as a report reads them: in several processes, with all that belongs to them.
+
     python -m benchmarks.bench_reading
 """
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from analysis import campaign, logs
 from benchmarks.result import Result, main
 from benchmarks.synthetic import write_campaign
 
+ROOT = Path(__file__).resolve().parent.parent
 HOSTS, REPETITIONS = 8, 90  # x 7 models x 2 variants = 10,080 logs
 ROUNDS = 5
+MANY_HOSTS, MANY_REPETITIONS = 1_024, 7  # x 7 models x 2 variants = 100,352 logs
 
 _N, _M = r"(\d+\.\d+)", r"(\d+)"
 _TIMINGS = (
@@ -86,11 +93,38 @@ def measure() -> dict[str, float]:
     return {way: min(seconds) / count * 1e6 for way, seconds in times.items()}
 
 
-def results() -> list[Result]:
+_READ_MANY = """
+import json, resource, sys, time
+from pathlib import Path
+from analysis import campaign, engines, layout
+start = time.process_time()
+with layout.opened([Path(sys.argv[1])]) as found:
+    with engines.opened(engines.PROCESSES, found) as spread:
+        runs = campaign.assemble(found, sys.argv[1], spread).runs
+own, helpers = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+cpu_s = time.process_time() - start + helpers.ru_utime + helpers.ru_stime
+# Every helper as large as the largest, and nothing shared: more than it was.
+mb = (own.ru_maxrss + engines.cpus() * helpers.ru_maxrss) / 1024
+print(json.dumps({"ok": int((runs["status"] == "ok").sum()), "cpu_s": cpu_s, "mb": mb}))
+"""
+
+
+def measure_many() -> dict[str, float]:
+    """Read 100,000 logs of 1,000 hosts: `us` of CPU a log, and `mb` of memory at most, in all processes together."""
+    with tempfile.TemporaryDirectory() as name:
+        count = write_campaign(Path(name), hosts=MANY_HOSTS, repetitions=MANY_REPETITIONS, runner="benchmark_model")
+        command = [sys.executable, "-c", _READ_MANY, name]
+        said = json.loads(subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.PIPE).stdout)
+    if said["ok"] != count:
+        raise AssertionError(f"{said['ok']} of {count} logs read")
+    return {"us": said["cpu_s"] / count * 1e6, "mb": said["mb"]}
+
+
+def results() -> Iterator[Result]:
     """Ratios to the plain way: of the same files, and of all that a campaign has (sidecars, plans, the table)."""
     us = measure()
     plain = f"plain way {us['plain_us']:.0f} us a log"
-    return [
+    yield from [
         Result(f"reading logs ({us['logs_us']:.0f} us a log) / {plain}", us["logs_us"] / us["plain_us"], "x", 3),
         Result(
             f"reading a campaign, sidecars too ({us['campaign_us']:.0f} us a log) / {plain}, which knows none",
@@ -99,6 +133,9 @@ def results() -> list[Result]:
             4,
         ),
     ]
+    many = measure_many()
+    yield Result(f"CPU time a log of 100,000 = {1e6 / many['us']:,.0f} logs per second and core", many["us"], "us", 125)
+    yield Result("memory while reading 100,000 logs, all processes together", many["mb"], "MB", 2_000)
 
 
 if __name__ == "__main__":
