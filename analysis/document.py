@@ -65,7 +65,7 @@ class Report:
         missing = self.tables["speedup"]["verdict"].eq(stats.MISSING).any()
         missing |= self.tables["trust"]["configurations_missing"].any()
         found = self.study.dataset
-        return not (missing or found.problems or found.unfinished or found.runs["status"].ne("ok").any())
+        return not (missing or found.problems or found.unfinished or self.study.runs["status"].ne("ok").any())
 
 
 def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_METRIC) -> Report:
@@ -81,6 +81,7 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
     speedups = tables.speedups(study, metric, baseline)
     effects = tables.effects(study, baseline)
     trust = tables.trust(study, metric)
+    decisions = tables.decisions(study, effects)
     cost = tables.cost(study)
     summary = tables.summary(study)
     final_results = {f"final_result_{study.stems[m]}": tables.final_result(study, m) for m in study.machines}
@@ -95,6 +96,7 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
             "effects": effects,
             "machines": tables.machines(study),
             "trust": trust,
+            **({} if decisions.empty else {"decisions": decisions}),
             **({} if cost.empty else {"cost": cost}),
             **final_results,
         },
@@ -105,7 +107,7 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
             **{name: grids.latex(grids.final_result(table)) for name, table in final_results.items()},
         },
         findings=findings.findings(study, speedups, effects),
-        notices=findings.notices(study, trust, speedups),
+        notices=findings.notices(study, trust, speedups, decisions),
     )
 
 
@@ -196,8 +198,9 @@ def write(report: Report, directory: Path) -> None:
     for name, text in report.latex.items():
         _write(directory / "tables" / f"{name}.tex", text)
     iterations = pa.field("iteration_wall_us", pa.list_(pa.float64()))
-    runs = pa.Table.from_pandas(report.study.runs.drop(columns=iterations.name), preserve_index=False)
-    runs = runs.append_column(iterations, pa.array(report.study.runs[iterations.name].tolist(), iterations.type))
+    every_run = report.study.dataset.runs
+    runs = pa.Table.from_pandas(every_run.drop(columns=iterations.name), preserve_index=False)
+    runs = runs.append_column(iterations, pa.array(every_run[iterations.name].tolist(), iterations.type))
     pq.write_table(runs, directory / "data" / "runs.parquet")
     for name, text in render(report, todo, directory / "plots").items():
         _write(directory / name, text)

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from analysis import stats
+from analysis.names import DEFAULT_METRIC
 from analysis.study import Cell, Machine, Setting, Study, metric_label
 from analysis.tables import GEOMEAN, interval, number, places, share_of_models
 
@@ -171,11 +172,13 @@ def repetitions(study: Study, machine: Machine, setting: Setting, metric: str) -
         0.27,
         title=f"All repetitions: {study.place_label(machine, setting)}",
         caption="Each dot is one repetition, the first one at the top of its row. Red crosses are invalid repetitions, "
-        "left out of all means; at the edge, they lie beyond it.",
+        "left out of all means; at the edge, they lie beyond it. Rings: outliers, more than "
+        f"{stats.FENCE_IQR:g} interquartile ranges beyond the quartiles; they are in all means.",
         right=1.6,
     )
     points: dict[str, list[tuple[float, float, str]]] = {"ok": [], "invalid": []}
-    order, status, measured = (study.columns[name] for name in ("repetition", "status", metric))
+    rings = []
+    order, status, outlier, measured = (study.columns[name] for name in ("repetition", "status", "outlier", metric))
     for line, cell in enumerate(cells):
         at = np.array(study.positions.get(cell, []), dtype=int)
         at = at[[status[i] in points and measured[i] > 0 for i in at]]
@@ -185,6 +188,8 @@ def repetitions(study: Study, machine: Machine, setting: Setting, metric: str) -
         heights = line + np.linspace(-0.32, 0.32, len(at)) if len(at) > 1 else [line]
         for y, i in zip(heights, at, strict=False):
             points[status[i]].append((100 * (measured[i] / median - 1), y, _colours(study)[cell.variant]))
+            if outlier[i] and metric == DEFAULT_METRIC:
+                rings.append(points[status[i]][-1][:2])
         counts = [f"n = {valid.sum()}"] + [f"{study.n(cell, s)} {s}" for s in ("invalid", "failed") if study.n(cell, s)]
         text = ", ".join(counts) if cell in study.positions else "no run"
         colour = _QUIET if valid.any() and len(counts) == 1 else _ALARM
@@ -196,6 +201,8 @@ def repetitions(study: Study, machine: Machine, setting: Setting, metric: str) -
     if points["ok"]:
         x, y, colour = zip(*points["ok"], strict=True)
         axes.scatter(x, y, s=14, c=colour, alpha=0.7, linewidths=0)
+    if rings:
+        axes.scatter(*zip(*rings, strict=True), s=60, facecolors="none", edgecolors=_ALARM, linewidths=0.9)
     if points["invalid"]:
         x, y, _ = zip(*points["invalid"], strict=True)
         axes.scatter(np.clip(x, -limit, limit), y, s=18, c=_ALARM, marker="x", linewidths=1, clip_on=False, zorder=3)
