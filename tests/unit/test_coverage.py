@@ -136,6 +136,30 @@ def of_speedups(kind: str, adaptive: bool, paired: bool) -> tuple[float, float]:
     return hits / SPEEDUPS, float(ends.mean())
 
 
+def leaving_apart(cv_b: float, cv_c: float, block_cv: float) -> tuple[float, float]:
+    """Coverage of the speedup's interval, and the share of campaigns in which one side left before the other.
+
+    The rule as hosts have it: each side leaves when the intervals of its own mean and of the speedup are narrow.
+    """
+    random = np.random.default_rng(3)
+    shape = (SPEEDUPS, MAXIMUM)
+    block = block_cv * random.normal(size=shape)
+    b, c = (1 + block + cv * random.normal(size=shape) for cv in (cv_b, cv_c))
+    b *= TRUE_SPEEDUP
+    speedup = speedup_half_width(b, c, paired=True) <= TARGET
+    narrow_b, narrow_c = (speedup & (relative_half_width(side) <= TARGET) for side in (b, c))
+    earliest = first(narrow_b | narrow_c)
+    # The speedup is taken to stay narrow: who is left only adds to it.
+    later = np.arange(1, MAXIMUM + 1) >= earliest[:, None]
+    ends_b, ends_c = (first(later & (relative_half_width(side) <= TARGET)) for side in (b, c))
+    hits = 0
+    for row_b, row_c, n_b, n_c in zip(b, c, ends_b, ends_c, strict=True):
+        sides = Sample(row_b[:n_b], range(n_b)), Sample(row_c[:n_c], range(n_c))
+        found = stats.speedup(*sides, MAX_DF)
+        hits += found.ci_low <= TRUE_SPEEDUP <= found.ci_high
+    return hits / SPEEDUPS, float(np.mean(ends_b != ends_c))
+
+
 class Case(NamedTuple):
     """What is simulated, and between which bounds its coverage must be."""
 
@@ -204,6 +228,16 @@ def test_stopping_when_narrow_costs_coverage_only_without_the_cap_on_degrees_of_
     assert cv < 0.02 or of_means("normal", True, cv, max_df=math.inf)[0] < 0.941
 
 
+APART = [(0.01, 0.025, 0.0), (0.025, 0.01, 0.005), (0.01, 0.025, 0.02)]
+
+
+@pytest.mark.parametrize(("cv_b", "cv_c", "block_cv"), APART)
+def test_a_side_that_left_before_the_other_costs_no_coverage(cv_b, cv_c, block_cv):
+    coverage, apart = leaving_apart(cv_b, cv_c, block_cv)
+    assert 0.933 <= coverage <= 0.985
+    assert apart > 0.1
+
+
 def table() -> str:
     """The coverage table of docs/method.md."""
     lines = ["| interval of | repetitions | n = 10 | adaptive | repetitions then |", "|---|---|---:|---:|---:|"]
@@ -214,6 +248,10 @@ def table() -> str:
     for cv in (0.01, 0.015, 0.02, 0.025, 0.03):
         capped, free = (of_means("normal", True, cv, max_df)[0] for max_df in (MAX_DF, math.inf))
         lines.append(f"| {100 * cv:g} | {capped:.3f} | {free:.3f} |")
+    lines += ["", "| spread of baseline, candidate, block (%) | coverage | left apart |", "|---|---:|---:|"]
+    for spreads in APART:
+        coverage, apart = leaving_apart(*spreads)
+        lines.append(f"| {', '.join(f'{100 * spread:g}' for spread in spreads)} | {coverage:.3f} | {apart:.0%} |")
     return "\n".join(lines)
 
 
