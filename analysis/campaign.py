@@ -17,12 +17,25 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from analysis import layout, leases, logs, op_profile, sidecar
+from analysis import layout, leases, logs, op_profile, sidecar, stats, validity
 from analysis.errors import AnalysisError
 from analysis.layout import Found, HostLogs, LogFile
 from analysis.leases import Lease
 from analysis.logs import FAILED, INVALID, OK, ToolRun
-from analysis.names import COLUMNS, CONFIGURATION, INTEGER, LIST, METRICS, NUMBER, TEXT, strange_schema
+from analysis.names import (
+    COLUMNS,
+    CONFIGURATION,
+    DEFAULT_METRIC,
+    INTEGER,
+    LIST,
+    MEASURE,
+    METRICS,
+    NUMBER,
+    PILOT,
+    PROFILE,
+    TEXT,
+    strange_schema,
+)
 
 NOTHING_HOME = "nothing has come home"
 
@@ -42,6 +55,8 @@ class Dataset:
         leases: leases.json by (campaign, host), of hosts that were leased; one of which nothing is known stands for a
             file or an entry that cannot be read.
         op_profiles: one row per operator of the runs that were made with op profiling, see `op_profile.frame`.
+        iterations, stopping: iterations.tsv and stopping.tsv by (campaign, host), of hosts that decided themselves how
+            much to measure; every value as text.
     """
 
     runs: pd.DataFrame
@@ -53,6 +68,8 @@ class Dataset:
     notes: list[str] = field(default_factory=list)
     leases: dict[tuple[str, str], list[Lease]] = field(default_factory=dict)
     op_profiles: pd.DataFrame = field(default_factory=lambda: op_profile.frame([]))
+    iterations: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
+    stopping: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
 
 
 Spread = Callable[[Callable[..., Any], Iterable[Any]], Iterable[Any]]  # map(), or what does it elsewhere
@@ -79,7 +96,7 @@ def assemble(found: Found, where: str, spread: Spread = map) -> Dataset:
         raise AnalysisError(f"{where}: no logs found{also}; {layout.LAYOUT}")
     campaigns = _Campaigns(found.hosts, problems)
     tables: list[pa.Table] = []
-    hosts, plans, leased, profiles = {}, {}, {}, []
+    hosts, plans, leased, profiles, iterations, stopping = {}, {}, {}, [], {}, {}
     unfinished: dict[tuple[str, str], str] = {}
     for part in spread(_read_hosts, _chunks([(host, campaigns.of_host[host.key]) for host in found.hosts])):
         tables.append(part.runs)
@@ -89,12 +106,16 @@ def assemble(found: Found, where: str, spread: Spread = map) -> Dataset:
         unfinished |= part.unfinished
         leased |= part.leases
         profiles += part.op_profiles
+        iterations |= part.iterations
+        stopping |= part.stopping
     unfinished |= dict.fromkeys(campaigns.hosts_without_anything(), NOTHING_HOME)
     if not any(map(len, tables)):
         raise AnalysisError(f"{where}: none of the files holds a benchmark run; {layout.LAYOUT}")
     unfinished = {key: unfinished[key] for key in sorted(unfinished)}
+    runs = _frame(tables)
+    runs["outlier"] = _outliers(runs)
     return Dataset(
-        runs=_frame(tables),
+        runs=runs,
         campaigns=campaigns.of_name,
         hosts=hosts,
         plans=plans,
@@ -103,6 +124,8 @@ def assemble(found: Found, where: str, spread: Spread = map) -> Dataset:
         notes=found.notes,
         leases=leased,
         op_profiles=pd.concat([op_profile.frame([]), *profiles], ignore_index=True),
+        iterations=iterations,
+        stopping=stopping,
     )
 
 
@@ -129,17 +152,23 @@ class _Part:
     unfinished: dict[tuple[str, str], str]
     leases: dict[tuple[str, str], list[Lease]]
     op_profiles: list[pd.DataFrame]
+    iterations: dict[tuple[str, str], pd.DataFrame]
+    stopping: dict[tuple[str, str], pd.DataFrame]
 
 
 def _read_hosts(chunk: Sequence[tuple[HostLogs, Mapping[str, Any]]]) -> _Part:
     """Read some hosts, each with its campaign.json."""
     problems: list[str] = []
-    hosts, plans, leased, rows, profiles = {}, {}, {}, [], []
+    hosts, plans, leased, rows, profiles, iterations, stopping = {}, {}, {}, [], [], {}, {}
     unfinished: dict[tuple[str, str], str] = {}
     for host, asked in chunk:
         name = f"{host.campaign}/{host.host}"
         hosts[host.key] = _json(host.beside("host.json"), f"{name}/host.json", problems) or {}
-        plans[host.key] = plan = _plan(host.beside("plan.tsv"), f"{name}/plan.tsv", problems)
+        plans[host.key] = plan = _tsv(host, "plan.tsv", "run", problems)
+        for file, tables in (("iterations.tsv", iterations), ("stopping.tsv", stopping)):
+            if (decided := _tsv(host, file, "reason", problems)) is not None:
+                tables[host.key] = decided
+        due = None if plan is None else _due(plan, stopping.get(host.key))
         found_rows = list(_rows(host, asked, hosts[host.key], plan, problems))
         problems += [*_doubled(name, found_rows), *op_profile.problems(found_rows)]
         problems += [*(f"{stray}: a sidecar without a log" for stray in host.strays)]
@@ -148,14 +177,14 @@ def _read_hosts(chunk: Sequence[tuple[HostLogs, Mapping[str, Any]]]) -> _Part:
         # Host by host: a row as a dictionary is some kB.
         rows += [tuple(map(row.get, COLUMNS)) for row in found_rows]
         if not host.partial:
-            if left := _left(host, plan):
+            if left := _left(host, due):
                 unfinished[host.key] = left
             else:
-                problems += _missing(host, asked, plan)
+                problems += _missing(host, {} if host.key in stopping else asked, due)
             # The cost of a whole host is not that of a few of its logs.
             if served := _leases(host.beside("leases.json"), f"{name}/leases.json", problems):
                 leased[host.key] = served
-    return _Part(_table(rows), hosts, plans, problems, unfinished, leased, profiles)
+    return _Part(_table(rows), hosts, plans, problems, unfinished, leased, profiles, iterations, stopping)
 
 
 class _Campaigns:
@@ -239,6 +268,18 @@ def _frame(tables: Sequence[pa.Table]) -> pd.DataFrame:
 
 
 _LISTS = [name for name, kind in COLUMNS.items() if kind == LIST]  # the last columns
+
+
+def _outliers(runs: pd.DataFrame) -> pd.Series:
+    """'high' or 'low' where a repetition lies beyond its configuration's fences: shown to people, never left out."""
+    ok = runs[runs["status"] == OK]
+    grouped = ok.groupby(["campaign", "host", *CONFIGURATION], dropna=False, sort=False)[DEFAULT_METRIC]
+    quartiles = (grouped.transform("quantile", share) for share in (0.25, 0.75))
+    low, high = stats.fences(*quartiles, grouped.transform("count"))
+    found = pd.Series("", index=runs.index, dtype=TEXT)
+    found[ok.index[ok[DEFAULT_METRIC] < low]] = "low"
+    found[ok.index[ok[DEFAULT_METRIC] > high]] = "high"
+    return found
 
 
 # --- Rows --------------------------------------------------------------------------------------------------------
@@ -337,7 +378,7 @@ def _text_of(path: str) -> str:
 def _foreign_row(run: ToolRun) -> dict[str, Any]:
     """A run that only its log tells about."""
     model, variant = model_and_variant(run.graph)
-    status, reason = run.status, run.reason
+    status, reason = _judged(run, validity.doubts(run, {}))
     if run.profile and status == OK:
         status, reason = INVALID, "profile: measured with op profiling on, which costs time itself"
     return {
@@ -351,6 +392,7 @@ def _foreign_row(run: ToolRun) -> dict[str, Any]:
         "runner_version": _runner(run, "version"),
         "status": status,
         "reason": reason,
+        "phase": PROFILE if run.profile else MEASURE,
         "warnings": "; ".join(run.warnings),
         **_measurements(run),
     }
@@ -365,6 +407,9 @@ def _measured_row(
     if not known:
         return _foreign_row(run) | {"status": status, "reason": reason}
     model, variant, runner = (known.get(key, "") for key in ("model", "variant", "runner"))
+    phase = known.get("phase", MEASURE)
+    if phase in _NO_REPETITION and status != FAILED:
+        status, reason = INVALID, f"{phase}: {reason or _NO_REPETITION[phase]}"
     steal, other = sidecar.cpu_shares(known)
     warnings = list(run.warnings)
     if unfit := known.get("unfit"):
@@ -405,10 +450,17 @@ def _measured_row(
         "waited_s": sidecar.number(known, "waited_s"),
         "control": sidecar.control(known),
         "retry": sidecar.integer(known, "retry"),
+        "phase": phase,
     }
     if status != FAILED:
         row.update(_measurements(run))
     return row
+
+
+_NO_REPETITION = {
+    PILOT: "it chose the number of iterations, and is no repetition",
+    PROFILE: "measured with operator profiling on, and is no repetition",
+}
 
 
 def _verdict(
@@ -423,23 +475,24 @@ def _verdict(
     failure = sidecar.failure(known)
     if failure or run.status == FAILED:
         return FAILED, "; ".join(filter(None, (failure, run.reason if run.status == FAILED else ""))), run
-    doubts = [run.reason] if run.reason else []
-    doubts += sidecar.doubts(facts) if facts is not None else ["its sidecar is missing, so how it ended is unknown"]
-    expected, actual = _file_name(known.get("model_file", "")), _file_name(run.graph)
-    if expected and actual and expected != actual:
-        doubts.append(f"the log is of '{actual}', but the sidecar says '{expected}'")
-    threads = sidecar.integer(known, "threads")
-    if None not in (threads, run.threads) and threads != run.threads:
-        doubts.append(f"the log is of {run.threads} threads, but the sidecar says {threads}")
-    return INVALID if doubts else OK, "; ".join(doubts), run
+    doubts = sidecar.doubts(facts) if facts is not None else ["its sidecar is missing, so how it ended is unknown"]
+    return *_judged(run, [*doubts, *validity.doubts(run, known)]), run
+
+
+def _judged(run: ToolRun, doubts: list[str]) -> tuple[str, str]:
+    """Status and reason of a run, from what its log says of itself and what else speaks against it."""
+    if run.status == FAILED:
+        return FAILED, run.reason
+    reasons = [run.reason, *doubts] if run.reason else doubts
+    return INVALID if reasons else OK, "; ".join(reasons)
 
 
 def _measurements(run: ToolRun) -> dict[str, Any]:
     values = {name: getattr(run, name) for name in (*_MEASURED, "profile")}
-    wall, cpu = run.edgebench.get("iteration_wall_us"), run.edgebench.get("iteration_cpu_us")
+    wall = run.edgebench.get("iteration_wall_us")
     if wall and run.status != FAILED:
         values["iteration_wall_us"] = wall
-        values["cpu_per_wall"] = math.fsum(cpu) / math.fsum(wall) if cpu and math.fsum(wall) > 0 else None
+        values["cpu_per_wall"] = validity.cpu_per_wall(run)
     return values
 
 
@@ -489,17 +542,13 @@ _NAME = re.compile(
 )
 
 
-def _file_name(path: str) -> str:
-    return path.replace("\\", "/").rpartition("/")[2]
-
-
 @cache
 def model_and_variant(graph: str) -> tuple[str, str]:
     """Model and variant that a model file's name tells: `x/MobileNet_quant.tflite` is MobileNet, dynamic_range.
 
     A name without a known ending is the float32 model. ('', '') for no name.
     """
-    stem = _file_name(graph).removesuffix(".tflite")
+    stem = validity.file_name(graph).removesuffix(".tflite")
     name = _NAME.fullmatch(stem)
     if not name:
         return stem, "float32" if stem else ""
@@ -541,10 +590,14 @@ def _leases(path: Path, name: str, problems: list[str]) -> list[Lease]:
     return found
 
 
-def _plan(path: Path, name: str, problems: list[str]) -> pd.DataFrame | None:
-    """plan.tsv, all columns as text; None if there is none or, with a problem noted, if it cannot be read."""
+def _tsv(host: HostLogs, file: str, column: str, problems: list[str]) -> pd.DataFrame | None:
+    """A table of a host, all columns as text; None if there is none or, with a problem noted, if it cannot be read.
+
+    `column` is one that it must have.
+    """
+    name = f"{host.campaign}/{host.host}/{file}"
     try:
-        header, *lines = logs.decode(path.read_bytes()).splitlines()
+        header, *lines = logs.decode(host.beside(file).read_bytes()).splitlines()
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -554,10 +607,22 @@ def _plan(path: Path, name: str, problems: list[str]) -> pd.DataFrame | None:
         problems.append(f"{name}: empty")
         return None
     columns, rows = header.split("\t"), [line.split("\t") for line in lines if line]
-    if "run" not in columns or any(len(row) != len(columns) for row in rows):
-        problems.append(f"{name}: not a plan; expected tab separated columns, one of them 'run'")
+    if column not in columns or any(len(row) != len(columns) for row in rows):
+        kind = {"plan.tsv": "a plan"}.get(file, "the kit's table")
+        problems.append(f"{name}: not {kind}; expected tab separated columns, one of them '{column}'")
         return None
     return pd.DataFrame(rows, columns=columns, dtype=TEXT)
+
+
+def _due(plan: pd.DataFrame, stopping: pd.DataFrame | None) -> pd.DataFrame:
+    """The lines of a plan that are to be measured: those of a configuration end at the block after which it left."""
+    if stopping is None or not {"block", *CONFIGURATION} <= set(plan) & set(stopping):
+        return plan
+    keys, blocks = list(CONFIGURATION), pd.to_numeric(stopping["block"], errors="coerce")
+    last = dict(zip(stopping[keys].itertuples(index=False, name=None), blocks, strict=True))
+    last_of_line = np.array([last.get(key, math.inf) for key in plan[keys].itertuples(index=False, name=None)])
+    # Pilot and profile runs have block 0: they are due, whoever left.
+    return plan[pd.to_numeric(plan["block"], errors="coerce").fillna(0).to_numpy() <= last_of_line]
 
 
 def _left(host: HostLogs, plan: pd.DataFrame | None) -> str:

@@ -350,10 +350,16 @@ class _Pair:
         kind = (GEOMEAN, "", Setting("", None, "", None, None))
         return [_Change(used[0].metric, kind, *means, reason=f"of {of}{count(len(changes), 'comparison')}")]
 
+    @property
+    def _max_df(self) -> float:
+        """Where a campaign stopped when it knew enough; the smaller of two sides'. Numbers of campaigns are fixed."""
+        campaigns = [machine.campaign for machines in self.machines for machine in machines]
+        return math.inf if self.several else min(map(self.study.max_df, campaigns), default=math.inf)
+
     def _speedups(self, a: Sample, b: Sample) -> tuple[stats.Speedup, stats.Speedup]:
         """A / B, and the same with A made longer by the tolerance."""
         longer = replace(a, values=[value * (1 + self.tolerance_percent / 100) for value in a.values])
-        return stats.speedup(a, b), stats.speedup(longer, b)
+        return stats.speedup(a, b, self._max_df), stats.speedup(longer, b, self._max_df)
 
     def _sample(self, cells: Sequence[Cell], metric: str) -> Sample:
         """A side's replicates: the repetitions of its campaign, or the means of its campaigns. Never in blocks."""

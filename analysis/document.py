@@ -71,7 +71,7 @@ class Report:
         missing = self.tables["speedup"]["verdict"].eq(stats.MISSING).any()
         missing |= self.tables["trust"]["configurations_missing"].any()
         found = self.study.dataset
-        return not (missing or found.problems or found.unfinished or found.runs["status"].ne("ok").any())
+        return not (missing or found.problems or found.unfinished or self.study.runs["status"].ne("ok").any())
 
 
 def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_METRIC) -> Report:
@@ -87,7 +87,7 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
     speedups = tables.speedups(study, metric, baseline)
     effects = tables.effects(study, baseline)
     trust = tables.trust(study, metric)
-    cost, models = tables.cost(study), tables.models(study)
+    cost, models, decisions = tables.cost(study), tables.models(study), tables.decisions(study, effects)
     summary = tables.summary(study)
     final_results = {f"final_result_{study.stems[m]}": tables.final_result(study, m) for m in study.machines}
     return Report(
@@ -101,7 +101,11 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
             "effects": effects,
             "machines": tables.machines(study),
             "trust": trust,
-            **{name: table for name, table in (("models", models), ("cost", cost)) if len(table)},
+            **{
+                name: table
+                for name, table in (("models", models), ("decisions", decisions), ("cost", cost))
+                if len(table)
+            },
             **tables_ops.tables(study, baseline),
             **(_of_many(study, speedups) if len(study.machines) > many.MACHINES else {}),
             **final_results,
@@ -120,7 +124,7 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
             **{name: grids.final_result(table) for name, table in final_results.items()},
         },
         findings=findings.findings(study, speedups, effects),
-        notices=findings.notices(study, trust, speedups),
+        notices=findings.notices(study, trust, speedups, decisions),
     )
 
 
@@ -235,8 +239,9 @@ def write(report: Report, directory: Path) -> None:
         _write(directory / "tables" / f"{name}.tex", grids.latex(grid))
         _write(directory / "tables" / f"{name}.md", grids.markdown(grid) + "\n")
     iterations = pa.field("iteration_wall_us", pa.list_(pa.float64()))
-    runs = pa.Table.from_pandas(report.study.runs.drop(columns=iterations.name), preserve_index=False)
-    runs = runs.append_column(iterations, pa.array(report.study.runs[iterations.name].tolist(), iterations.type))
+    every_run = report.study.dataset.runs
+    runs = pa.Table.from_pandas(every_run.drop(columns=iterations.name), preserve_index=False)
+    runs = runs.append_column(iterations, pa.array(every_run[iterations.name].tolist(), iterations.type))
     pq.write_table(runs, directory / "data" / "runs.parquet")
     if "op_profile" in report.tables:
         report.study.dataset.op_profiles.to_parquet(directory / "data" / "op_profile.parquet", index=False)

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis import stats
+from analysis import stats, validity
 from analysis.study import CLOCK_OFFSET_S, Machine, Study, mapping, metric_label
-from analysis.tables import GEOMEAN, by_place, count, interval, number
+from analysis.tables import GEOMEAN, by_place, count, interval, number, places
 
 FEW_REPETITIONS = 5
 UNUSABLE_SHARE = 0.25  # of all runs; with more, what is left may be a selection
 # A machine with more than this was not quiet: CPU time that a hypervisor took, that other processes took.
 STEAL_PERCENT = 1.0
 OTHER_CPU_PERCENT = 5.0
+AUTOCORRELATION_P = 0.01  # one false alarm in a hundred machines
 
 # What host.json calls a container, by systemd-detect-virt(1); "container (...)" is the inventory's word.
 CONTAINERS = ("container", "docker", "podman", "lxc", "systemd-nspawn", "openvz", "rkt", "proot")
@@ -135,9 +136,10 @@ def _ratio(value: float, low: float, high: float) -> str:
 # --- how far to trust it ----------------------------------------------------------------------------------------------
 
 
-def notices(study: Study, trust: pd.DataFrame, speedups: pd.DataFrame) -> list[Notice]:
+def notices(study: Study, trust: pd.DataFrame, speedups: pd.DataFrame, decisions: pd.DataFrame) -> list[Notice]:
     """Everything that limits what the numbers mean, worst first."""
     found = [*_unfinished(study), *_of_campaigns(study), *_of_runs(study, trust, speedups), *_of_machines(study, trust)]
+    found += [*_short_of_target(study, decisions), *_of_repetitions(study, trust), *_steadiness(study)]
     return sorted(found, key=lambda notice: (UNTRUSTED, CAUTION, NOTE).index(notice.level))
 
 
@@ -181,6 +183,56 @@ def _of_runs(study: Study, trust: pd.DataFrame, speedups: pd.DataFrame) -> list[
     if study.dataset.problems:
         n_problems = len(study.dataset.problems)
         found.append(Notice(CAUTION, f"{count(n_problems, 'problem')} while reading the logs, listed below."))
+    return found
+
+
+def _short_of_target(study: Study, decisions: pd.DataFrame) -> list[Notice]:
+    """What ended at the last repetition without being known as well as was asked for, by name."""
+    found = []
+    for (_, target), rows in decisions[decisions["reached"] != ""].groupby(["campaign", "target_percent"], sort=False):
+        short = rows[rows["reached"] == "no"]
+        if len(short):
+            names = [
+                f"{study.place_label(*place)}, {row.model} {row.variant}"
+                for place, row in zip(places(study, short), short.itertuples(), strict=True)
+            ]
+            text = f"{len(short)} of {count(len(rows), 'configuration')} did not reach {target:g} %"
+            found.append(Notice(CAUTION, f"{text} (half width of an interval): {_some(names, 3)}."))
+    return found
+
+
+def _of_repetitions(study: Study, trust: pd.DataFrame) -> list[Notice]:
+    """Repetitions that stand out, and such that are not independent."""
+    found = []
+    outliers = trust[trust["outliers"] > 0]
+    if len(outliers):
+        text = f"{count(int(outliers['outliers'].sum()), 'outlier')} among the repetitions ({{which}}): more than "
+        text += (
+            f"{stats.FENCE_IQR:g} interquartile ranges beyond the quartiles. Ringed in the charts, and in all means."
+        )
+        found.append(Notice(NOTE, text.format(which=_which(study, trust, outliers))))
+    alike = trust[trust["autocorrelation_p"] < AUTOCORRELATION_P]
+    if len(alike):
+        most = number(alike["autocorrelation"].max(), 2)
+        text = f"Repetitions are not independent ({_which(study, trust, alike)}; autocorrelation up to {most}): "
+        text += "intervals are too narrow, of means more than of speedups paired by block."
+        found.append(Notice(CAUTION, text))
+    return found
+
+
+def _steadiness(study: Study) -> list[Notice]:
+    """Of which runners it is not known whether they had come to a steady state; a note per runner."""
+    ok = study.runs[study.runs["status"] == "ok"]
+    known = ok["iteration_wall_us"].map(validity.is_steadiness_known).astype(bool)
+    found = []
+    for runner, of_runner in known.groupby(ok["runner"]):
+        if of_runner.all():
+            continue
+        listed = ok.loc[of_runner.index, "iteration_wall_us"].notna().any()
+        why = f"fewer than {validity.DRIFT_FROM} iterations" if listed else "it prints no times of single iterations"
+        runs = count(len(of_runner), "run")
+        share = "" if not of_runner.any() else f" in {(~of_runner).sum()} of {runs}"
+        found.append(Notice(NOTE, f"Steady state could not be tested with {runner}{share}: {why}."))
     return found
 
 

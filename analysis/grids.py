@@ -213,7 +213,7 @@ def _integer(value: Any) -> str:
 def trust(study: Study, table: pd.DataFrame) -> Grid:
     """`tables.trust`: how many runs are usable."""
     head = ["Machine", "Repetitions", "#ok", "#invalid", "#failed", "Repeated", "Configurations without result"]
-    head += ["#Variation between repetitions (%, median)", "Weights", "Runner version"]
+    head += ["#Variation between repetitions (%, median)", "#Outliers", "Weights", "Runner version"]
     rows = []
     for machine, row in zip(study.machines, table.itertuples(), strict=True):
         rows.append(
@@ -224,6 +224,7 @@ def trust(study: Study, table: pd.DataFrame) -> Grid:
                 f"{row.repeated}, {row.repeated_ok} ok" if row.repeated else "",
                 f"{row.configurations_missing} of {row.configurations}",
                 number(row.cv_percent_median, 2),
+                str(row.outliers or ""),
                 row.weights,
                 row.runner_version,
             ]
@@ -260,6 +261,29 @@ def state(study: Study, table: pd.DataFrame) -> Grid:
                 *map(_whole, (row.thermal_throttle_events, row.swapped_pages)),
                 "" if row.control == "none" else row.control,
                 _whole(row.waited_s),
+            ]
+        )
+    return _without_empty(Grid.of(head, rows))
+
+
+def decisions(study: Study, table: pd.DataFrame) -> Grid:
+    """`tables.decisions`: how many iterations and repetitions, and why."""
+    head = [*_place_head(study), "Model", "#Iterations", "Why", "#Within a process (sd, %)"]
+    head += ["#Between processes (sd, %)", "#n", "#Mean ± (%)", "#Speedups ± (%)", "Left"]
+    rows = []
+    for place, row in zip(places(study, table), table.itertuples(), strict=True):
+        block = row.left_after_block
+        after = "" if pd.isna(block) or block == 0 else f" after block {block}"
+        rows.append(
+            [
+                *_place(study, *place),
+                row_label(row.model, row.variant),
+                "" if pd.isna(row.iterations) else str(row.iterations),
+                row.iterations_reason,
+                *(number(share, 2) for share in (row.within_sd_percent, row.between_sd_percent)),
+                str(row.n_ok),
+                *(number(width, 2) for width in (row.interval_percent, row.speedup_interval_percent)),
+                f"{row.left_reason}{after}" if row.left_reason else "at the end" if row.reached else "",
             ]
         )
     return _without_empty(Grid.of(head, rows))
@@ -308,7 +332,8 @@ def runs(study: Study, machine: Machine, metric: str) -> Grid:
     metrics = list(dict.fromkeys([metric, "first_inference_ms", "init_time_ms", "memory_overall_mb"]))
     head = ["Log", "Status", "Model", "Variant", *map(_setting_head, study.varying), "#Repetition", "#Iterations"]
     head += ["#{} ({})".format(*metric_label(name)) for name in metrics] + ["Started (UTC)", "Remark"]
-    mine = study.runs[((study.runs["campaign"] == machine.campaign) & (study.runs["host"] == machine.host)).to_numpy()]
+    every = study.dataset.runs
+    mine = every[((every["campaign"] == machine.campaign) & (every["host"] == machine.host)).to_numpy()]
     columns = [mine["log"], mine["status"], mine["model"], mine["variant"]]
     columns += [_texts(mine[name]) for name in (*study.varying, "repetition", "iterations")]
     columns += [map(number, mine[name]) for name in metrics] + [mine["start_utc"].str.replace("T", " ").str.rstrip("Z")]

@@ -195,6 +195,9 @@ _PARAMETER = re.compile(r"^[ \t]*(?:[A-Z]{0,5}: )?([^\n:\[\]]{1,80}?) ?: \[([^\n
 _COMPLAINT = re.compile(r"^[ \t]*(?:ERROR|FATAL): ([^\n]+)", re.MULTILINE)
 _WARNING = re.compile(r"^[ \t]*WARN(?:ING)?: ([^\n]+)", re.MULTILINE)
 _IDLE_DELEGATE = re.compile(r"Though (\S+) delegate is explicitly applied, the model graph will not be executed by")
+_APPLIED_DELEGATE = re.compile(
+    r"pplied (\S+) delegate(?:, and the model graph will be partially executed by the delegate w/ ([0-9]+) )?"
+)
 
 
 class _Stat(NamedTuple):
@@ -219,12 +222,7 @@ def _read(text: str) -> ToolRun:
     if "Unconsumed cmdline flags:" in text:
         unconsumed = text.partition("Unconsumed cmdline flags:")[2].partition("\n")[0].strip()
         doubts.append(f"the tool did not understand the flags '{unconsumed}' and used its defaults instead")
-    if "delegate is explicitly applied, the model graph will not" in text:
-        for name in _IDLE_DELEGATE.findall(text):
-            warnings.append(f"the {name} delegate executes nothing")
-            # Where XNNPACK is the default too, an explicit one finds nothing left to do.
-            if name.upper() != "XNNPACK":
-                doubts.append(f"the {name} delegate executed nothing, so this is another delegate's time")
+    _applied(text, setup.parameters, doubts, warnings)
     profiled = setup.parameters.get("Enable op profiling") == "1"
     if profiled:
         warnings.append("measured with op profiling on, which costs time itself")
@@ -249,6 +247,25 @@ def _read(text: str) -> ToolRun:
         profile=op_profile.parse(text) if profiled and status != FAILED else None,
         **numbers,
     )
+
+
+def _applied(text: str, parameters: dict[str, str], doubts: list[str], warnings: list[str]) -> None:
+    """Whether the delegate that was asked for executes the model; XNNPACK and the CPU are the same processor."""
+    idle, applied = _IDLE_DELEGATE.findall(text), _APPLIED_DELEGATE.findall(text)
+    whole = parameters.get("Require full delegation") == "1"
+    for name in idle:
+        warnings.append(f"the {name} delegate executes nothing")
+        # Where XNNPACK is the default too, an explicit one finds nothing left to do.
+        if name.upper() != "XNNPACK":
+            doubts.append(f"the {name} delegate executed nothing, so this is another delegate's time")
+    for name, kernels in applied:
+        if kernels:
+            warnings.append(f"the {name} delegate executes only parts of the model ({kernels} kernels)")
+        if kernels and whole:
+            doubts.append(f"full delegation was asked for, and the {name} delegate executed only parts of the model")
+    asked = set(_delegate(parameters).split("+")) - {"default", "none", "xnnpack"}
+    if asked and not {name.upper() for name in (*idle, *dict(applied))} - {"XNNPACK"}:
+        doubts.append(f"nothing says that the delegate {'+'.join(sorted(asked))} was applied")
 
 
 def _lines(text: str, start: str, stop: int | None = None) -> list[int]:

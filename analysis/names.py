@@ -66,8 +66,13 @@ COLUMNS: dict[str, str] = {
     "waited_s": NUMBER,
     "control": TEXT,
     "retry": INTEGER,
+    "phase": TEXT,
+    "outlier": TEXT,
     "iteration_wall_us": LIST,  # last: tables/runs.csv goes without
 }
+
+# What a run was for. Only the first are repetitions; the others chose the iterations, or show where the time goes.
+MEASURE, PILOT, PROFILE = "measure", "pilot", "profile"
 
 # What makes two runs repetitions of the same thing, beside campaign and host.
 CONFIGURATION = ("model", "variant", "runner", "threads", "delegate", "batch_size", "input_size")

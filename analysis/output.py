@@ -25,6 +25,7 @@ except ImportError:  # Windows: two reports of one campaign at once are the user
 PARTS = ("report.html", "report.md", "tables", "plots", "data")  # what a report consists of
 PARTS_OF_MANY = ("hosts",)  # and further, of a report of many machines
 MADE_FROM = "data/made_from.json"
+BESIDE_LOGS = ("host.json", "leases.json", "plan.tsv", "iterations.tsv", "stopping.tsv", "DONE")
 MAKING = ".making-"  # begins the names of directories in which a report is made
 _LOCK = ".lock"
 LIBRARIES = ("jinja2", "matplotlib", "numpy", "pandas", "pyarrow", "scipy")
@@ -68,7 +69,7 @@ def _logs(found: Found) -> str:
         add(host.campaign, host.host, host.places, host.measured_here, host.partial, host.strays)
         for log in host.logs:
             add(log.name, layout.sha256(log.path), layout.sha256(log.sidecar))
-        add(*(layout.sha256(host.beside(name)) for name in ("host.json", "leases.json", "plan.tsv", "DONE")))
+        add(*(layout.sha256(host.beside(name)) for name in BESIDE_LOGS))
         parents |= {directory.parent: host.campaign for directory in host.directories}
     for parent, campaign in parents.items():
         if record := layout.sha256(parent / "campaign.json"):

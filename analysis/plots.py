@@ -216,21 +216,26 @@ def repetitions(study: Study, machine: Machine, setting: Setting, metric: str) -
         0.27,
         title=f"All repetitions: {study.place_label(machine, setting)}",
         caption="Each dot is one repetition, the first one at the top of its row. Red crosses are invalid repetitions, "
-        "left out of all means; at the edge, they lie beyond it.",
+        "left out of all means; at the edge, they lie beyond it. Rings: outliers, more than "
+        f"{stats.FENCE_IQR:g} interquartile ranges beyond the quartiles; they are in all means.",
         right=1.6,
     )
     of_cell: dict[tuple[str, str], list[plotted.Repetition]] = defaultdict(list)
     for row in plotted.repetitions(study, machine, setting, metric):
         of_cell[row.model, row.variant].append(row)
     points: dict[str, list[tuple[float, float, str, str]]] = {"ok": [], "invalid": []}
+    rings = []
     for line, cell in enumerate(cells):
         mine = of_cell[cell.model, cell.variant]
         heights = line + np.linspace(-0.32, 0.32, len(mine)) if len(mine) > 1 else [line]
         for y, row in zip(heights, mine, strict=False):
             which = f"repetition {row.repetition}".strip()
             text = f"{cell.model}, {cell.variant}, {which}: {number(row.value, 4)} {unit}"
-            text += f", {row.deviation_percent:+.1f} %" + (", invalid" if row.status == "invalid" else "")
+            text += f", {row.deviation_percent:+.1f} %"
+            text += ", invalid" if row.status == "invalid" else ", outlier" if row.outlier else ""
             points[row.status].append((row.deviation_percent, y, _colours(study)[cell.variant], text))
+            if row.outlier:
+                rings.append((row.deviation_percent, y))
         valid = sum(row.status == "ok" for row in mine)
         counts = [f"n = {valid}"] + [f"{study.n(cell, s)} {s}" for s in ("invalid", "failed") if study.n(cell, s)]
         text = ", ".join(counts) if cell in study.positions else "no run"
@@ -243,6 +248,8 @@ def repetitions(study: Study, machine: Machine, setting: Setting, metric: str) -
     if points["ok"]:
         x, y, colour, texts = zip(*points["ok"], strict=True)
         hover.says(axes.scatter(x, y, s=14, c=colour, alpha=0.7, linewidths=0), *texts)
+    if rings:
+        axes.scatter(*zip(*rings, strict=True), s=60, facecolors="none", edgecolors=_ALARM, linewidths=0.9)
     if points["invalid"]:
         x, y, _, texts = zip(*points["invalid"], strict=True)
         x = np.clip(x, -limit, limit)

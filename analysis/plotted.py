@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from analysis.names import DEFAULT_METRIC
 from analysis.study import Cell, Machine, Setting, Study
 
 
@@ -53,6 +54,7 @@ class Repetition(NamedTuple):
     """One run that is ok or invalid. `repetition` is '' where it is not known.
 
     `deviation_percent` is from the median of the configuration's ok runs; of all that are here where none is ok.
+    `outlier` is 'high' or 'low', else ''.
     """
 
     model: str
@@ -62,11 +64,12 @@ class Repetition(NamedTuple):
     metric: str
     value: float
     deviation_percent: float
+    outlier: str
 
 
 def repetitions(study: Study, machine: Machine, setting: Setting, metric: str) -> list[Repetition]:
     """A row per measured repetition of one machine and setting; those of a configuration in the order of the plan."""
-    order, status, measured = (study.columns[name] for name in ("repetition", "status", metric))
+    order, status, measured, fences = (study.columns[name] for name in ("repetition", "status", metric, "outlier"))
     rows = []
     for cell in study.groups[machine, setting]:
         at = [i for i in study.positions.get(cell, []) if status[i] in ("ok", "invalid") and measured[i] > 0]
@@ -76,7 +79,10 @@ def repetitions(study: Study, machine: Machine, setting: Setting, metric: str) -
         for i in at:
             number = "" if order[i] is None else order[i]
             deviation = 100 * (measured[i] / median - 1)
-            rows.append(Repetition(cell.model, cell.variant, number, status[i], metric, measured[i], deviation))
+            outlier = fences[i] if metric == DEFAULT_METRIC else ""  # the fences are of that metric
+            rows.append(
+                Repetition(cell.model, cell.variant, number, status[i], metric, measured[i], deviation, outlier)
+            )
     return rows
 
 

@@ -10,17 +10,27 @@ block are pairs, the others are independent. With pairs only and r = 1 it is `sc
 is Welch's `ttest_ind(equal_var=False)`; in between, where a configuration left the plan early or a run failed, no
 repetition is thrown away. The interval contains 1 just when p > 0.05.
 
+Where a campaign stops measuring a configuration as soon as it is known well enough, `max_df` caps the degrees of
+freedom at those of its first repetitions (Stein 1945), since intervals that end the measuring once they are narrow
+are too narrow.
+
 Fieller (1954), Some problems in interval estimation, J. R. Stat. Soc. B 16, 175-185.
 Derrick, Russ, Toher and White (2017), Test statistics for the comparison of means for two samples that include both
 paired and independent observations, J. Mod. Appl. Stat. Methods 16, 137-157.
 Holm (1979), A simple sequentially rejective multiple test procedure, Scand. J. Stat. 6, 65-70.
+Stein (1945), A two-sample test for a linear hypothesis whose power is independent of the variance, Ann. Math. Stat. 16,
+243-258.
+Hedges (1981), Distribution theory for Glass's estimator of effect size, J. Educ. Stat. 6, 107-128.
+Bonett (2008), Confidence intervals for standardized linear contrasts of means, Psychol. Methods 13, 99-109.
+Wilcoxon (1945), Individual comparisons by ranking methods, Biometrics Bull. 1, 80-83.
+Tukey (1977), Exploratory data analysis, Addison-Wesley.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,16 +40,27 @@ CONFIDENCE = 0.95
 ALPHA = 1 - CONFIDENCE
 _UPPER = 1 - ALPHA / 2
 
+FENCE_IQR = 3.0  # Tukey's outer fences
+FENCES_FROM = 8  # repetitions; of 5 normal ones 3 % would be outliers, of 8 or 10 it is 0.6 %
+
+EXACT_UP_TO = 50  # values of a side; with more, exact ranks take seconds and tell nothing else
+
+BLOCKS_FROM = 5
+SHUFFLES = 999
+SHUFFLE_SEED = 1  # the same logs give the same report
+
 FASTER, SLOWER, NOT_DISTINGUISHABLE = "faster", "slower", "not distinguishable"
 NOT_COMPARABLE, MISSING = "not comparable", "missing"
 VERDICTS = (FASTER, SLOWER, NOT_DISTINGUISHABLE, NOT_COMPARABLE, MISSING)
 
 
-def mean_interval(mean: ArrayLike, sd: ArrayLike, n: ArrayLike) -> tuple[NDArray, NDArray]:
+def mean_interval(
+    mean: ArrayLike, sd: ArrayLike, n: ArrayLike, max_df: ArrayLike = math.inf
+) -> tuple[NDArray, NDArray]:
     """95 % t-interval of means over n repetitions; NaN where n < 2. Works on scalars and arrays, keeps the unit."""
     mean, sd, n = (np.asarray(x, dtype=float) for x in (mean, sd, n))
     with np.errstate(divide="ignore", invalid="ignore"):
-        half = special.stdtrit(n - 1, _UPPER) * sd / np.sqrt(n)
+        half = special.stdtrit(np.minimum(n - 1, max_df), _UPPER) * sd / np.sqrt(n)
     return mean - half, mean + half
 
 
@@ -89,8 +110,12 @@ class Speedup:
     log_df: float
 
 
-def speedup(baseline: Sample, candidate: Sample) -> Speedup:
+def speedup(baseline: Sample, candidate: Sample, max_df: float = math.inf) -> Speedup:
     """Compare two samples; repetitions in common blocks count as pairs if there are two or more.
+
+    Args:
+        baseline, candidate: one or more values each.
+        max_df: degrees of freedom at most.
 
     Raises:
         ValueError: a side is empty or its mean is not positive: such a ratio means nothing.
@@ -101,7 +126,8 @@ def speedup(baseline: Sample, candidate: Sample) -> Speedup:
     mean_b, mean_c = float(b.mean()), float(c.mean())
     if not (mean_b > 0 and mean_c > 0):
         raise ValueError(f"a mean is not positive: baseline {mean_b:g}, candidate {mean_c:g}")
-    n_pairs, correlation = _pairs(baseline, candidate)
+    paired_b, paired_c = pairs(baseline, candidate)
+    n_pairs = len(paired_b)
     if min(len(b), len(c)) < 2:
         nan = math.nan
         return Speedup(mean_b, mean_c, mean_b / mean_c, nan, nan, nan, len(b), len(c), n_pairs, nan, nan)
@@ -114,7 +140,8 @@ def speedup(baseline: Sample, candidate: Sample) -> Speedup:
         n_b=len(b),
         n_c=len(c),
         n_pairs=n_pairs,
-        correlation=correlation,
+        correlation=_correlation(paired_b, paired_c),
+        max_df=max_df,
     )
     inverse_low = difference.swapped().smallest_ratio()
     ratio = mean_b / mean_c
@@ -133,16 +160,18 @@ def speedup(baseline: Sample, candidate: Sample) -> Speedup:
     )
 
 
-def _pairs(baseline: Sample, candidate: Sample) -> tuple[int, float]:
-    """How many blocks both sides share, and the correlation over them; (0, 0) if that is fewer than two."""
+def pairs(baseline: Sample, candidate: Sample) -> tuple[NDArray, NDArray]:
+    """Both sides' values in the blocks that they share, in order of blocks; none if those are fewer than two."""
     b, c = baseline.by_block(), candidate.by_block()
     common = sorted(b.keys() & c.keys()) if b and c else []
     if len(common) < 2:
-        return 0, 0.0
-    paired_b, paired_c = np.array([b[k] for k in common]), np.array([c[k] for k in common])
-    if not (np.ptp(paired_b) and np.ptp(paired_c)):
-        return len(common), 0.0
-    return len(common), float(np.corrcoef(paired_b, paired_c)[0, 1])
+        return np.array([]), np.array([])
+    return np.array([b[k] for k in common], dtype=float), np.array([c[k] for k in common], dtype=float)
+
+
+def _correlation(b: NDArray, c: NDArray) -> float:
+    """Pearson's, 0 where there is no spread to speak of one."""
+    return float(np.corrcoef(b, c)[0, 1]) if len(b) and np.ptp(b) and np.ptp(c) else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +186,17 @@ class _Difference:
     n_c: int
     n_pairs: int
     correlation: float
+    max_df: float
 
     def swapped(self) -> _Difference:
-        return _Difference(
-            self.mean_c, self.mean_b, self.sd_c, self.sd_b, self.n_c, self.n_b, self.n_pairs, self.correlation
+        return replace(
+            self,
+            mean_b=self.mean_c,
+            mean_c=self.mean_b,
+            sd_b=self.sd_c,
+            sd_c=self.sd_b,
+            n_b=self.n_c,
+            n_c=self.n_b,
         )
 
     def variance(self, ratio: float) -> float:
@@ -173,7 +209,8 @@ class _Difference:
         variances = (self.sd_b**2 / self.n_b, ratio**2 * self.sd_c**2 / self.n_c)
         welch = satterthwaite(variances, (self.n_b - 1, self.n_c - 1))
         single = self.n_b + self.n_c - 2 * self.n_pairs
-        return self.n_pairs - 1 + (welch - self.n_pairs + 1) * single / (single + 2 * self.n_pairs)
+        df = self.n_pairs - 1 + (welch - self.n_pairs + 1) * single / (single + 2 * self.n_pairs)
+        return min(df, self.max_df)
 
     def p_value(self) -> float:
         """Two-sided, of ratio 1."""
@@ -252,3 +289,109 @@ def verdict(ci_low: float, ci_high: float, p_holm: float) -> str:
     if not bounded or ci_low <= 1 <= ci_high or not p_holm < ALPHA:
         return NOT_DISTINGUISHABLE
     return FASTER if ci_low > 1 else SLOWER
+
+
+# --- beside the t-test ------------------------------------------------------------------------------------------------
+
+
+def rank_test(baseline: Sample, candidate: Sample) -> tuple[float, float]:
+    """Two-sided p-value of a rank test that speedup is 1, and the least one that so few values can give.
+
+    Pairs, where there are any: Wilcoxon's signed ranks, which has no use for repetitions without a partner; else Mann
+    and Whitney's test. Both are exact for small samples without ties, else normal approximations. Ranks, not random
+    permutations of the means: they see what the t-test does not (one odd run moves a mean, not a rank), and no seed
+    decides. NaN where there is nothing to rank: fewer than 2 values of a side, or all are equal.
+
+    Returns:
+        (p-value, the least that it can be).
+    """
+    from scipy import stats as tests  # half a second
+
+    b, c = pairs(baseline, candidate)
+    if len(b):
+        difference = (b - c)[b != c]
+        if not len(difference):
+            return math.nan, math.nan
+        found = tests.wilcoxon(difference, method=_method(np.abs(difference), len(difference)))
+        return float(found.pvalue), 2.0 ** (1 - len(difference))
+    b, c = np.asarray(baseline.values, dtype=float), np.asarray(candidate.values, dtype=float)
+    both = np.concatenate([b, c])
+    if min(len(b), len(c)) < 2 or not np.ptp(both):
+        return math.nan, math.nan
+    found = tests.mannwhitneyu(b, c, method=_method(both, max(len(b), len(c))))
+    return float(found.pvalue), 2 / math.comb(len(both), len(b))
+
+
+def _method(ranked: NDArray, n: int) -> str:
+    tied = len(np.unique(ranked)) < len(ranked)
+    return "asymptotic" if tied or n > EXACT_UP_TO else "exact"
+
+
+def hedges_g(baseline: Sample, candidate: Sample) -> float:
+    """By how many standard deviations (between repetitions) the means differ; above 0 = the candidate is faster.
+
+    The unit is the root of the mean of both variances (Bonett 2008): the same for pairs and independent samples, and
+    right where spreads differ. Hedges' correction for small samples. NaN where it has no unit.
+    """
+    b, c = np.asarray(baseline.values, dtype=float), np.asarray(candidate.values, dtype=float)
+    if min(len(b), len(c)) < 2 or not (np.ptp(b) or np.ptp(c)):
+        return math.nan
+    unit = math.sqrt((b.var(ddof=1) + c.var(ddof=1)) / 2)
+    return float((b.mean() - c.mean()) / unit * (1 - 3 / (4 * (len(b) + len(c) - 2) - 1)))
+
+
+def disagreement(verdict: str, p_rank: float, p_rank_holm: float, p_rank_least: float) -> str:
+    """A remark where the rank test and a verdict of the t-test differ; '' where they do not, or it could not tell.
+
+    Either must be clear: a verdict that ranks do not support even uncorrected, or a difference that only ranks find.
+    """
+    if verdict in (FASTER, SLOWER) and p_rank >= ALPHA > p_rank_least:
+        return f"the rank test does not find this (p = {p_rank:.2g})"
+    if verdict == NOT_DISTINGUISHABLE and p_rank_holm < ALPHA:
+        return f"the rank test finds a difference (p = {p_rank_holm:.2g}, Holm)"
+    return ""
+
+
+# --- repetitions ------------------------------------------------------------------------------------------------------
+
+
+def fences(first_quartile: ArrayLike, third_quartile: ArrayLike, n: ArrayLike) -> tuple[NDArray, NDArray]:
+    """Tukey's outer fences, 3 interquartile ranges beyond the quartiles: what lies outside is an outlier.
+
+    Infinite where n values are too few to tell, or half of them are equal. Of 10 normal repetitions 0.6 % lie outside.
+    """
+    low, high = np.asarray(first_quartile, dtype=float), np.asarray(third_quartile, dtype=float)
+    reach = np.where((np.asarray(n) >= FENCES_FROM) & (high > low), FENCE_IQR * (high - low), math.inf)
+    return low - reach, high + reach
+
+
+def autocorrelation(repetitions: ArrayLike) -> tuple[float, float]:
+    """Lag-1 autocorrelation of repetitions in the order in which they ran, and the p-value that it is not above 0.
+
+    All configurations of a machine are taken together, since each alone has too few repetitions. The p-value is of a
+    permutation test that puts whole blocks into random orders, so that what a block does to all of its configurations
+    alike is no autocorrelation.
+
+    Args:
+        repetitions: configurations x blocks, any unit; NaN = no such repetition.
+
+    Returns:
+        (mean over configurations less its expectation for independent repetitions, p); NaN where there is no spread,
+        or fewer than 5 blocks.
+    """
+    x = np.asarray(repetitions, dtype=float)
+    if x.ndim != 2 or not x.size or x.shape[1] < BLOCKS_FROM:
+        return math.nan, math.nan
+    centred = x - np.nanmean(x, axis=1, keepdims=True)
+    spread = np.sqrt(np.nansum(centred**2, axis=1, keepdims=True))
+    centred = np.nan_to_num(centred[spread[:, 0] > 0] / spread[spread[:, 0] > 0])
+    if not len(centred):
+        return math.nan, math.nan
+    # Of blocks i and j: the sum over configurations of the products, so that an order's statistic is a sum along it.
+    products = centred.T @ centred
+    blocks = np.arange(x.shape[1])
+    random = np.random.default_rng(SHUFFLE_SEED)
+    orders = np.vstack([blocks, random.permuted(np.tile(blocks, (SHUFFLES, 1)), axis=1)])
+    lag1 = products[orders[:, :-1], orders[:, 1:]].sum(axis=1) / len(centred)
+    at_least = np.count_nonzero(lag1[1:] >= lag1[0] - 1e-12)
+    return float(lag1[0]) + 1 / len(blocks), float(1 + at_least) / (1 + SHUFFLES)

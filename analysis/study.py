@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.campaign import Dataset
-from analysis.names import COLUMNS, CONFIGURATION, INTEGER, METRICS, slug
+from analysis.names import COLUMNS, CONFIGURATION, INTEGER, METRICS, PILOT, PROFILE, slug
 from analysis.stats import Sample
 
 SETTING = CONFIGURATION[2:]  # all of a configuration but model and variant
@@ -107,10 +107,11 @@ class Study:
 
     dataset: Dataset
 
-    @property
+    @cached_property
     def runs(self) -> pd.DataFrame:
-        """One row per process execution."""
-        return self.dataset.runs
+        """One row per process execution that was to be a repetition; pilot and profile runs are in the dataset only."""
+        other = self.dataset.runs["phase"].isin((PILOT, PROFILE)).to_numpy()
+        return self.dataset.runs[~other].reset_index(drop=True) if other.any() else self.dataset.runs
 
     @cached_property
     def run_cells(self) -> list[Cell | None]:
@@ -164,9 +165,43 @@ class Study:
         """What each plan asks for, of the machines that have a plan."""
         plans = {Machine(*key): plan for key, plan in self.dataset.plans.items() if plan is not None}
         return {
-            machine: {cell._replace(setting=self.place(cell.setting)) for cell in _plan_cells(machine, plan)}
+            machine: {self._cell(machine, row) for row in configurations(plan).drop_duplicates().to_dict("records")}
+            - {None}
             for machine, plan in plans.items()
         }
+
+    def _cell(self, machine: Machine, row: Mapping[str, str]) -> Cell | None:
+        """The cell of a line of a host's table, whose values are text with '-' for empty; None without a model."""
+        if "-" in (row["model"], row["variant"]):
+            return None
+        setting = Setting(*(_planned(name, row[name]) for name in SETTING))
+        return Cell(machine, row["model"], row["variant"], self.place(setting))
+
+    @cached_property
+    def decided(self) -> dict[Cell, tuple[dict[str, str], dict[str, str]]]:
+        """What hosts decided of configurations: their lines of iterations.tsv and of stopping.tsv, {} for none."""
+        found: dict[Cell, tuple[dict[str, str], dict[str, str]]] = defaultdict(lambda: ({}, {}))
+        for which, tables in enumerate((self.dataset.iterations, self.dataset.stopping)):
+            for key, table in tables.items():
+                for row, line in zip(configurations(table).to_dict("records"), table.to_dict("records"), strict=True):
+                    if cell := self._cell(Machine(*key), row):
+                        found[cell][which].update({name: text for name, text in line.items() if text != "-"})
+        return dict(found)
+
+    def target_percent(self, campaign: str) -> float | None:
+        """What the intervals of a campaign were to be narrower than; None where the number of repetitions was fixed."""
+        target = self.asked(campaign).get("target_percent")
+        return target if self._min_repetitions(campaign) and isinstance(target, int | float) else None
+
+    def max_df(self, campaign: str) -> float:
+        """Degrees of freedom at most: of the first repetitions where a campaign stops when it knows enough."""
+        minimum = self._min_repetitions(campaign)
+        return max(1, minimum - 1) if minimum else math.inf
+
+    def _min_repetitions(self, campaign: str) -> int | None:
+        """Of a campaign whose hosts decide themselves how many more to measure."""
+        least, most = (self.asked(campaign).get(f"{end}_repetitions") for end in ("min", "max"))
+        return least if isinstance(least, int) and isinstance(most, int) and 0 < least < most else None
 
     @cached_property
     def machines(self) -> list[Machine]:
@@ -336,7 +371,7 @@ class Study:
     @cached_property
     def columns(self) -> dict[str, np.ndarray]:
         """Columns of `runs` as numpy arrays, which are much cheaper to pick from than a DataFrame."""
-        facts = ("status", "block", "repetition", "model_sha256", *SAME_ON_BOTH_SIDES)
+        facts = ("status", "block", "repetition", "outlier", "model_sha256", *SAME_ON_BOTH_SIDES)
         numbers = {name: self.runs[name].to_numpy(dtype=float) for name in METRICS}
         return numbers | {name: np.array(plain(self.runs[name]), dtype=object) for name in facts}
 
@@ -346,6 +381,12 @@ class Study:
         values = self.columns[metric][positions]
         reported = ~np.isnan(values)
         return Sample(values[reported].tolist(), self.columns["block"][positions][reported].tolist())
+
+    def in_order(self, cell: Cell, metric: str) -> dict[int, float]:
+        """The metric of the ok runs of a cell by repetition, the number of which says in what order they ran."""
+        positions = self._ok.get(cell, ())
+        numbers = ((self.columns["repetition"][i], self.columns[metric][i]) for i in positions)
+        return {number: value for number, value in numbers if number is not None and not math.isnan(value)}
 
     def known(self, cells: Iterable[Cell], fact: str) -> list[str]:
         """The different values of a fact over the ok runs of some cells; unknown ('') left out."""
@@ -382,14 +423,9 @@ def texts(value: Any) -> list[str]:
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
-def _plan_cells(machine: Machine, plan: pd.DataFrame) -> Iterable[Cell]:
-    """The cells of a plan, whose values are text with '-' for empty."""
-    rows = plan.reindex(columns=list(CONFIGURATION), fill_value="-").drop_duplicates()
-    for model, variant, *setting in rows.itertuples(index=False):
-        if "-" in (model, variant):
-            continue
-        values = (_planned(name, text) for name, text in zip(SETTING, setting, strict=True))
-        yield Cell(machine, model, variant, Setting(*values))
+def configurations(table: pd.DataFrame) -> pd.DataFrame:
+    """The columns of a host's table that name a configuration; '-' where it has none."""
+    return table.reindex(columns=list(CONFIGURATION), fill_value="-")
 
 
 def _planned(name: str, text: str) -> str | int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import sidecar, stats
-from analysis.names import COLUMNS, INTEGER, METRICS
+from analysis.names import COLUMNS, DEFAULT_METRIC, INTEGER, METRICS
 from analysis.study import (
     CELL,
     SAME_ON_BOTH_SIDES,
@@ -62,7 +62,7 @@ def count(n: int, noun: str) -> str:
 
 def runs(study: Study) -> pd.DataFrame:
     """tables/runs.csv: one row per process execution. The iterations' times are in data/runs.parquet only."""
-    return study.runs.drop(columns="iteration_wall_us")
+    return study.dataset.runs.drop(columns="iteration_wall_us")
 
 
 def summary(study: Study) -> pd.DataFrame:
@@ -78,7 +78,8 @@ def summary(study: Study) -> pd.DataFrame:
     grid = pd.MultiIndex.from_product([range(len(study.cells)), METRICS], names=["cell", "metric"])
     table = grouped.reindex(grid).reset_index()
     cells = [study.cells[i] for i in table["cell"]]
-    low, high = stats.mean_interval(table["mean"], table["std"], table["count"])
+    max_df = [study.max_df(cell.machine.campaign) for cell in cells]
+    low, high = stats.mean_interval(table["mean"], table["std"], table["count"], max_df)
     return _cell_columns(study, cells).assign(
         metric=table["metric"],
         n_ok=table["count"].fillna(0).astype(int),
@@ -149,7 +150,8 @@ def _compare(study: Study, metric: str, baseline: Cell, candidate: Cell) -> Comp
     if differing:
         return Comparison(candidate, None, stats.NOT_COMPARABLE, "; ".join(differing))
     try:
-        result = stats.speedup(study.sample(baseline, metric), study.sample(candidate, metric))
+        max_df = study.max_df(candidate.machine.campaign)
+        result = stats.speedup(study.sample(baseline, metric), study.sample(candidate, metric), max_df)
     except ValueError as exc:
         return Comparison(candidate, None, stats.NOT_COMPARABLE, str(exc))
     if math.isnan(result.ci_low):
@@ -202,16 +204,36 @@ def speedups(study: Study, metric: str, baseline: str) -> pd.DataFrame:
     """tables/speedup.csv: one row per host, model and candidate, and a geometric mean per host and variant.
 
     p_holm is corrected over all comparisons of one host, geometric means included: the question is asked of each
-    machine, and what is found on one must not depend on which others share the report.
+    machine, and what is found on one must not depend on which others share the report. `p_rank` is not corrected, and
+    decides nothing: where it and the verdict differ, `reason` says so.
     """
     found = compare(study, metric, baseline)
     table = _comparison_table(study, found, metric, baseline)
     table["p_holm"] = table.groupby(["campaign", "host"], sort=False)["p_value"].transform(stats.holm)
     judged = zip(found, table["ci_low"], table["ci_high"], table["p_holm"], strict=True)
     table["verdict"] = [c.verdict or stats.verdict(low, high, p) for c, low, high, p in judged]
+    beside = pd.DataFrame([_beside(study, c, metric, baseline) for c in found], columns=_BESIDE, dtype="float64")
+    table[["p_rank", "hedges_g"]] = beside[["p_rank", "hedges_g"]]
+    p_rank_holm = table.groupby(["campaign", "host"], sort=False)["p_rank"].transform(stats.holm)
+    remarks = map(stats.disagreement, table["verdict"], table["p_rank"], p_rank_holm, beside["p_rank_least"])
+    reasons = ["; ".join(filter(None, both)) for both in zip(table["reason"], remarks, strict=True)]
+    table["reason"] = pd.Series(reasons, dtype="str")
     table = table.rename(columns={"baseline": "baseline_ms", "candidate": "candidate_ms", "ratio": "speedup"})
     numbers = ("baseline_ms", "candidate_ms", "speedup", "ci_low", "ci_high", "p_value", "verdict")
-    return table[[*_COMPARISON, *numbers, "p_holm", "n_baseline", "n_candidate", "method", "reason", "metric"]]
+    more = ("p_holm", "n_baseline", "n_candidate", "method", "reason", "metric", "p_rank", "hedges_g")
+    return table[[*_COMPARISON, *numbers, *more]]
+
+
+_BESIDE = ("p_rank", "p_rank_least", "hedges_g")
+
+
+def _beside(study: Study, comparison: Comparison, metric: str, baseline: str) -> tuple[float, float, float]:
+    """Rank test and effect size of a comparison of two samples; NaN for others."""
+    if comparison.verdict or not isinstance(comparison.result, stats.Speedup):
+        return math.nan, math.nan, math.nan
+    cells = comparison.cell._replace(variant=baseline), comparison.cell
+    samples = [study.sample(cell, metric) for cell in cells]
+    return *stats.rank_test(*samples), stats.hedges_g(*samples)
 
 
 def share_of_models(method: str) -> str:
@@ -315,6 +337,8 @@ def trust(study: Study, metric: str) -> pd.DataFrame:
     the machine's state is over its ok runs: steal and other load in percent of the machine, load1 before each run;
     but for `thermal_throttle_events` and `swapped_pages`, which make a run invalid, and `waited_s`: sums over all runs.
     `repeated` counts originals, `repeated_ok` those with an ok repeat; repeats are also in ok, invalid and failed.
+    `outliers` are of avg_inference_ms, and in all means. `autocorrelation` is that of repetitions with the ones before
+    them, of the metric; 0 = independent.
     """
     runs_of = study.runs.groupby(["campaign", "host"], sort=False).groups
     rows = []
@@ -326,6 +350,9 @@ def trust(study: Study, metric: str) -> pd.DataFrame:
         cv = [100 * s.std(ddof=1) / s.mean() for s in samples if len(s) > 1 and s.mean() > 0]
         throttled = [bits for text in ok["throttled_after"] if (bits := sidecar.throttled(text)) is not None]
         repeated, repeated_ok = study.repeated.get(machine, (0, 0))
+        lag1, lag1_p = stats.autocorrelation(
+            _by_block([study.in_order(cell, metric) for cell in study.cells_of[machine]])
+        )
         rows.append(
             {
                 **machine._asdict(),
@@ -352,6 +379,9 @@ def trust(study: Study, metric: str) -> pd.DataFrame:
                 "without_state": int((ok["start_utc"] == "").sum()),
                 **{name: " ".join(_values(ok[name])) for name in _FACTS},
                 "control": "; ".join(_values(ok["control"])),
+                "outliers": int((ok["outlier"] != "").sum()),
+                "autocorrelation": lag1,
+                "autocorrelation_p": lag1_p,
             }
         )
     return pd.DataFrame(rows).astype(dict.fromkeys(_COUNTS_IF_KNOWN, INTEGER))
@@ -359,6 +389,17 @@ def trust(study: Study, metric: str) -> pd.DataFrame:
 
 _COUNTS_IF_KNOWN = ("throttled_runs", "thermal_throttle_events", "swapped_pages")
 _FACTS = ("governor", "turbo", "weights", "runner_version")
+
+
+def _by_block(series: list[dict[int, float]]) -> np.ndarray:
+    """Configurations x repetitions in their order, NaN where one is not ok; only as far as all have some.
+
+    Configurations with few repetitions are left out.
+    """
+    long = [values for values in series if len(values) >= stats.BLOCKS_FROM]
+    last = min(map(max, long), default=0)
+    order = sorted({number for values in long for number in values if number <= last})
+    return np.array([[values.get(number, math.nan) for number in order] for values in long])
 
 
 def _ends(runs: pd.DataFrame, *columns: str) -> tuple[float, float]:
@@ -383,7 +424,7 @@ def cost(study: Study) -> pd.DataFrame:
     latter's share. Of several leases the times are the start of the first and the end of the last. A sum of which a
     part is not known is not known. There is no sum over campaigns, since one lease may have served several.
     """
-    measured_s = study.runs.groupby(["campaign", "host"])["duration_s"].sum(min_count=1).to_dict()
+    measured_s = study.dataset.runs.groupby(["campaign", "host"])["duration_s"].sum(min_count=1).to_dict()
     rows = []
     for campaign, machines in groupby(study.machines, key=lambda machine: machine.campaign):
         leased = [machine for machine in machines if study.dataset.leases.get(machine)]
@@ -419,3 +460,74 @@ def _cost(study: Study, machine: Machine, measured_hours: float) -> dict[str, An
         "service_units": sum(lease.service_units for lease in leases),
         "measured_hours": measured_hours,
     }
+
+
+def decisions(study: Study, effects: pd.DataFrame) -> pd.DataFrame:
+    """tables/decisions.csv: of the hosts that decided themselves, how much they measured of each configuration and why.
+
+    `iterations` per process, and what the pilot found for it; `n_ok` repetitions, `left_after_block` and `left_reason`
+    where the host said so. `interval_percent` is the half width of the mean's 95 % interval in percent of the mean,
+    `speedup_interval_percent` the widest of its speedups', both of avg_inference_ms and as they came out in the end;
+    `reached`: whether they are not wider than the target. Empty where it is not known.
+
+    Args:
+        study: what was measured.
+        effects: the table of that name.
+    """
+    cells = [cell for cell in study.cells if cell in study.decided or study.target_percent(cell.machine.campaign)]
+    table = _cell_columns(study, cells)
+    widths = _speedup_widths(study, effects)
+    rows = []
+    for cell in cells:
+        chosen, left = study.decided.get(cell, ({}, {}))
+        values = np.array(study.sample(cell, DEFAULT_METRIC).values)
+        mean, sd = (values.mean(), values.std(ddof=1)) if len(values) > 1 else (math.nan, math.nan)
+        low, high = stats.mean_interval(mean, sd, len(values), study.max_df(cell.machine.campaign))
+        width, speedup_width = 50 * (high - low) / mean, widths.get(cell, math.nan)
+        is_done = cell.machine not in study.dataset.unfinished
+        target = study.target_percent(cell.machine.campaign)
+        rows.append(
+            {
+                "iterations_reason": chosen.get("reason", ""),
+                **{name: sidecar.number(chosen, name) for name in ("iterations", "pilot_runs", *_OF_PILOT)},
+                "pilot_mean_ms": sidecar.number(chosen, "mean_ms"),
+                "n_ok": len(values),
+                "left_after_block": sidecar.number(left, "block"),
+                "left_reason": left.get("reason", ""),
+                "interval_percent": width,
+                "speedup_interval_percent": speedup_width,
+                "target_percent": target,
+                "reached": _reached(target if is_done else None, left, (width, speedup_width)),
+            }
+        )
+    words = ("iterations_reason", "left_reason", "reached")
+    decided = pd.DataFrame(rows, columns=_DECIDED).astype({n: "str" if n in words else "float64" for n in _DECIDED})
+    return pd.concat([table, decided.astype(dict.fromkeys(_WHOLE_NUMBERS, INTEGER))], axis=1)
+
+
+_OF_PILOT = ("within_sd_percent", "between_sd_percent", "overhead_s")
+_DECIDED = (
+    *("iterations", "iterations_reason", "pilot_runs", "pilot_mean_ms", *_OF_PILOT, "n_ok", "left_after_block"),
+    *("left_reason", "interval_percent", "speedup_interval_percent", "target_percent", "reached"),
+)
+_WHOLE_NUMBERS = ("iterations", "pilot_runs", "n_ok", "left_after_block")
+
+
+def _reached(target: float | None, left: Mapping[str, str], widths: Iterable[float]) -> str:
+    """Whether a configuration is known as well as was asked for; '' where nobody asked, or nothing is known."""
+    known = [width for width in widths if not math.isnan(width)]
+    if target is None or not known:
+        return ""
+    return "yes" if left.get("reason") == "narrow" or max(known) <= target else "no"
+
+
+def _speedup_widths(study: Study, effects: pd.DataFrame) -> dict[Cell, float]:
+    """Half width of the speedup's interval in percent of the speedup; of a baseline the widest of its candidates'."""
+    table = effects[(effects["metric"] == DEFAULT_METRIC) & (effects["model"] != GEOMEAN) & effects["ci_low"].notna()]
+    widest: dict[Cell, float] = defaultdict(float)
+    for (machine, setting), row in zip(places(study, table), table.itertuples(), strict=True):
+        percent = 50 * (row.ci_high - row.ci_low) / row.ratio
+        for variant in (row.variant, row.baseline_variant):
+            cell = Cell(machine, row.model, variant, setting)
+            widest[cell] = max(widest[cell], percent)
+    return dict(widest)

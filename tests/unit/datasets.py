@@ -62,6 +62,8 @@ def dataset(rows: Iterable[dict[str, Any]], **parts: Any) -> Dataset:
         problems=parts.get("problems", []),
         unfinished=parts.get("unfinished", {}),
         notes=parts.get("notes", []),
+        iterations=parts.get("iterations", {}),
+        stopping=parts.get("stopping", {}),
     )
 
 
@@ -106,3 +108,37 @@ def study_rows(
                         )
                     )
     return rows
+
+
+def adaptive(least: int, most: int, **more) -> dict[str, Any]:
+    """campaign.json of a campaign whose hosts stop when they know enough."""
+    return {"demo": {"settings": {"min_repetitions": least, "max_repetitions": most, "target_percent": 1} | more}}
+
+
+def _host_table(columns: str, *lines: str) -> dict[tuple[str, str], pd.DataFrame]:
+    names = f"model variant runner threads delegate batch_size input_size {columns}".split()
+    return {("demo", "pi"): pd.DataFrame([line.split(",") for line in lines], columns=names, dtype="str")}
+
+
+def decided() -> Dataset:
+    """float32 left after block 3, int8 stayed to the end and is not known well enough; one that never worked."""
+    times = {"float32": [10.0, 10.01, 10.02], "int8": [5.0, 5.3, 4.9, 5.1, 5.2]}
+    rows = [
+        run(variant=variant, repetition=i, block=i, avg_inference_ms=ms)
+        for variant, values in times.items()
+        for i, ms in enumerate(values, start=1)
+    ]
+    rows += [run(variant="float16", status="failed", reason="killed", avg_inference_ms=None)]
+    rows += [run(variant="int8", phase="pilot", status="invalid", reason="pilot: it", repetition=1, avg_inference_ms=9)]
+    iterations = _host_table(
+        "iterations pilot_runs mean_ms within_sd_percent between_sd_percent overhead_s reason",
+        "MobileNet,float32,litert,1,default,-,-,12,3,10.01,2.5,0.8,0.31,chosen",
+        "MobileNet,int8,litert,1,default,-,-,5,3,5.1,2,3,0.3,at the lower bound",
+        "MobileNet,float16,litert,1,default,-,-,50,0,-,-,-,-,no pilot run was ok",
+    )
+    stopping = _host_table(
+        "block n mean_ms interval_percent speedup_interval_percent reason",
+        "MobileNet,float32,litert,1,default,-,-,3,3,10.01,0.25,0.9,narrow",
+        "MobileNet,float16,litert,1,default,-,-,0,0,-,-,-,never worked",
+    )
+    return dataset(rows, campaigns=adaptive(3, 5), iterations=iterations, stopping=stopping)

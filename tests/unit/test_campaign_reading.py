@@ -6,13 +6,14 @@ import json
 import math
 import os
 import random
+import re
 import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from analysis import sidecar
+from analysis import sidecar, tables
 from analysis.campaign import COLUMNS, METRICS, model_and_variant, read
 from analysis.errors import AnalysisError
 from analysis.study import Study
@@ -130,6 +131,8 @@ def test_all_columns_of_a_run():
         "cpu_mhz_before": 2400.0,
         "turbo": "",
         "control": "none",
+        "phase": "measure",
+        "outlier": "",
         "iteration_wall_us": [8000, 8100, 8050],
     }
 
@@ -256,6 +259,84 @@ def test_a_host_that_is_not_through_its_plan(pi):
     assert read([pi.parent]).unfinished["demo", "pi"] == "nothing has come home"
 
 
+def test_what_left_the_plan_is_not_missing(pi):
+    """int8 never worked, float32 was narrow after block 2; of dynamic_range all blocks were due."""
+    setting = "litert\t4\tdefault\t-\t-"
+    lines = ["model variant runner threads delegate batch_size input_size block reason".replace(" ", "\t")]
+    lines += [f"MobileNet\tint8\t{setting}\t0\tnever worked", f"MobileNet\tfloat32\t{setting}\t2\tnarrow"]
+    (pi / "stopping.tsv").write_text("\n".join(lines) + "\n")
+    problems = [problem for problem in read([pi]).problems if "planned" in problem]
+    assert problems == ["demo/pi: 1 of 5 planned runs have no log (0006_MobileNet.dynamic_range.litert.t4_r3)"]
+    (pi / "DONE").unlink()
+    assert read([pi]).unfinished["demo", "pi"] == "4 of 5 runs"
+    plan = (pi / "plan.tsv").read_text().splitlines()
+    last = plan[-1].replace("0008_", "0009_").replace("t4_r2\t2\t2", "t4_r1\t0\t1")
+    (pi / "plan.tsv").write_text("\n".join([*plan, last]) + "\n")
+    assert read([pi]).unfinished["demo", "pi"] == "4 of 6 runs"  # pilot and profile runs have block 0
+
+
+@pytest.mark.parametrize(
+    ("phase", "reason"),
+    [
+        ("pilot", "pilot: it chose the number of iterations, and is no repetition"),
+        ("profile", "profile: measured with operator profiling on, and is no repetition"),
+    ],
+)
+@pytest.mark.parametrize("where", ["sidecar", "plan"])
+def test_pilot_and_profile_runs_are_no_repetitions(pi, phase, reason, where):
+    meta = pi / "runs" / LOG.replace(".log", ".meta")
+    if where == "sidecar":
+        edit(meta, "repetition=1\n", f"repetition=1\nphase={phase}\n")
+    else:
+        meta.write_text(meta.read_text().partition("run=")[0])
+        header, *lines = (pi / "plan.tsv").read_text().splitlines()
+        lines = [f"{line}\t{phase if line.startswith('0001') else 'measure'}" for line in lines]
+        (pi / "plan.tsv").write_text("\n".join([f"{header}\tphase", *lines]) + "\n")
+    dataset = read([pi])
+    row = dataset.runs.iloc[0]
+    assert (row["phase"], row["status"]) == (phase, "invalid")
+    assert row["reason"].startswith(f"{phase}: " if where == "plan" else reason)
+    study = Study(dataset)
+    assert [*study.runs["log"]] == [*dataset.runs["log"][1:]]
+    assert len(tables.runs(study)) == len(dataset.runs)
+    edit(pi / "runs" / LOG, "Inference timings in us", "Inference timings")
+    assert read([pi]).runs.iloc[0]["status"] == "failed"
+
+
+def test_what_the_host_checked_itself_is_not_checked_again(pi):
+    edit(pi / "runs" / LOG, "Num threads: [4]", "Num threads: [4]\nINFO: Min num runs: [125]")
+    assert one(pi)["reason"] == "only 124 of 125 iterations: the tool gave up at its time limit"
+    edit(pi / "runs" / LOG.replace(".log", ".meta"), "repetition=1\n", "repetition=1\nchecks=iterations,cpu,drift\n")
+    assert one(pi)["status"] == "ok"
+
+
+def test_logs_from_elsewhere_are_checked_too(tmp_path):
+    text = (CAMPAIGNS / "foreign/board/MobileNet.log").read_text()
+    count = re.findall(r"count=([0-9]+)", text)[-1]
+    (tmp_path / "board").mkdir()
+    (tmp_path / "board/MobileNet.log").write_text(
+        text.replace("INFO: Graph", "INFO: Min num runs: [9999]\nINFO: Graph")
+    )
+    run = read([tmp_path]).runs.iloc[0]
+    assert (run["status"], run["phase"]) == ("invalid", "measure")
+    assert run["reason"] == f"only {count} of 9999 iterations: the tool gave up at its time limit"
+
+
+def test_outliers_are_marked_among_the_ok_runs_of_a_configuration(tmp_path):
+    text = (CAMPAIGNS / "foreign/board/MobileNet.log").read_text()
+    us = float(re.search(r"Inference \(avg\): ([0-9.e+]+)", text)[1])
+    (tmp_path / "board").mkdir()
+    for i, factor in enumerate([1, 1.01, 0.99, 1.02, 0.98, 1.01, 0.99, 1.5, 0.5]):
+        timed = text.partition("count=")[2].partition("count=")[2]  # the second one
+        changed = re.sub(r"avg=[0-9.e+]+", f"avg={us * factor:g}", timed, count=1)
+        changed = re.sub(r"min=[0-9]+ max=[0-9]+", "min=1 max=999999999", changed, count=1)
+        changed = re.sub(r"Inference \(avg\): [0-9.e+]+", f"Inference (avg): {us * factor:g}", changed)
+        (tmp_path / "board" / f"{i}.log").write_text(text.replace(timed, changed))
+    runs = read([tmp_path]).runs
+    assert list(runs["status"]) == ["ok"] * 9
+    assert list(runs["outlier"]) == [""] * 7 + ["high", "low"]
+
+
 def test_hosts_are_named_as_missing_however_few_are_there(logs_dir):
     shutil.rmtree(logs_dir / "demo" / "pi")
     edit(logs_dir / "demo" / "campaign.json", '"unreachable"', '"pi2", "pi4"')
@@ -337,6 +418,9 @@ def test_what_was_set_on_the_machine(pi):
         ("plan.tsv", "", "plan.tsv: empty"),
         ("plan.tsv", "run\tblock\n0001\n", "plan.tsv: not a plan"),
         ("plan.tsv", "\x00\xff", "plan.tsv: not a plan"),
+        ("iterations.tsv", "what\n", "iterations.tsv: not the kit's table; expected tab separated columns"),
+        ("stopping.tsv", "", "stopping.tsv: empty"),
+        ("stopping.tsv", "reason\nnarrow\n", None),
     ],
 )  # fmt: skip
 def test_damaged_files_beside_the_logs_lose_no_run(pi, file, content, problem):

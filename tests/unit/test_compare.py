@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import math
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -68,6 +69,15 @@ def test_a_change_is_the_ratio_of_means_and_nothing_is_paired():
     welch = scipy_stats.ttest_ind(a["MobileNet"], b["MobileNet"], equal_var=False)
     assert found.p_value == pytest.approx(welch.pvalue)
     assert found.verdict == "not distinguishable"
+
+
+def test_campaigns_that_stop_when_they_know_enough_count_as_their_first_repetitions():
+    fixed = side({"MobileNet": around(5, 1, n=30)})
+    settings = {"settings": {"min_repetitions": 5, "max_repetitions": 60}}
+    adaptive = replace(fixed, campaigns={"nightly": settings})
+    wide, narrow = row(compared(fixed, adaptive)), row(compared(fixed, fixed))
+    t = scipy_stats.t.ppf(0.975, [4, 58])
+    assert math.log(wide.ci_high) / math.log(narrow.ci_high) == pytest.approx(t[0] / t[1], rel=0.01)
 
 
 def test_the_other_way_round_is_the_inverse():

@@ -225,6 +225,33 @@ def test_warnings(name, warning):
     assert any(warning in text for text in only(name).warnings)
 
 
+WHOLLY = "GPU delegate, and the model graph will be completely executed by the delegate."
+PARTLY = "GPU delegate, and the model graph will be partially executed by the delegate w/ 3 delegate kernels."
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "warning"),
+    [
+        ([], "", ""),
+        ([(WHOLLY, PARTLY)], "", "the GPU delegate executes only parts of the model (3 kernels)"),
+        ([(WHOLLY, PARTLY), ("Use gpu: [1]", "Use gpu: [1]\nINFO: Require full delegation: [1]")],
+         "full delegation was asked for, and the GPU delegate executed only parts of the model",
+         "the GPU delegate executes only parts of the model (3 kernels)"),
+        ([("Explicitly applied " + WHOLLY, "")], "nothing says that the delegate gpu was applied", ""),
+        ([("Explicitly applied GPU", "Explicitly applied XNNPACK")],
+         "nothing says that the delegate gpu was applied", ""),
+    ],
+)  # fmt: skip
+def test_whether_a_delegate_was_really_applied(changes, reason, warning):
+    text = (DATA / "made/delegate_gpu.log").read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    (run,) = logs.parse(text)
+    assert (run.status, run.reason) == (INVALID if reason else OK, reason)
+    assert "; ".join(run.warnings) == warning
+
+
 # --- Bytes that nobody meant -------------------------------------------------------------------------------------
 
 TIMINGS_END = re.compile(rb"Inference timings in us: .*?(?:\n|\\n)|inference timings in us: .*?\n", re.DOTALL)

@@ -25,7 +25,7 @@ from analysis import campaign, document, findings, hover, opening, output, plots
 from analysis.errors import AnalysisError
 from analysis.leases import parse
 from benchmarks.synthetic import write_campaign
-from tests.unit.datasets import STUDY_MS, dataset, run, study_rows
+from tests.unit.datasets import STUDY_MS, dataset, decided, run, study_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 SECTIONS = ["short", "found", "trust", "machines", "speedups", "charts", "measured", "runs", "missing"]
@@ -289,7 +289,8 @@ def test_a_report_opens_with_what_was_found_and_how_sure_it_is():
     assert opening_of([run(), run(variant="int8")])[1][-1] == "No speedup has an interval: nothing here is sure."
 
 
-REPEATED = [{"variant": v, "repetition": i, "avg_inference_ms": ms + i / 10}
+REPEATED = [{"variant": v, "repetition": i, "avg_inference_ms": ms + i * 3 % 7 / 10,
+             "iteration_wall_us": [1e3 * ms] * 10}
             for v, ms in (("float32", 9.0), ("int8", 3.0)) for i in range(6)]  # fmt: skip
 
 
@@ -313,6 +314,60 @@ def test_notices(change, level, words):
     assert any(lv == level and words in text for lv, text in found) if level else found == []
 
 
+def noted(data) -> dict[str, str]:
+    """Level by text."""
+    return {notice.text: notice.level for notice in document.build(data).notices}
+
+
+def test_steadiness_that_could_not_be_tested_is_a_note_per_runner():
+    rows = [run(**facts) for facts in REPEATED]
+    rows += [run(**facts | {"runner": "benchmark_model", "iteration_wall_us": None}) for facts in REPEATED]
+    rows += [
+        run(**facts | {"runner": "other", "iteration_wall_us": [1.0] * (i + 5)}) for i, facts in enumerate(REPEATED)
+    ]
+    notes = [text for text in noted(dataset(rows)) if "Steady" in text]
+    assert notes == [
+        "Steady state could not be tested with benchmark_model: it prints no times of single iterations.",
+        "Steady state could not be tested with other in 5 of 12 runs: fewer than 10 iterations.",
+    ]
+
+
+def test_configurations_that_did_not_reach_the_target_are_named():
+    found = noted(decided())
+    text = "1 of 2 configurations did not reach 1 % (half width of an interval): pi, MobileNet int8."
+    assert found[text] == findings.CAUTION
+    still_measuring = replace(decided(), unfinished={("demo", "pi"): "8 of 9 runs"})
+    assert not any("did not reach" in words for words in noted(still_measuring))
+
+
+def test_outliers_are_a_note_and_dependent_repetitions_a_caution():
+    rows = [run(repetition=i, block=i, avg_inference_ms=5 + i / 10) for i in range(8)]
+    rows[2]["outlier"] = "low"
+    found = noted(dataset(rows))
+    text = "1 outlier among the repetitions (pi): more than 3 interquartile ranges beyond the quartiles. "
+    assert found[text + "Ringed in the charts, and in all means."] == findings.NOTE
+    (text,) = (text for text in found if "not independent" in text)
+    assert text.startswith("Repetitions are not independent (pi; autocorrelation up to 0.7")
+    assert found[text] == findings.CAUTION
+
+
+def test_pilot_and_profile_runs_do_not_make_a_report_incomplete():
+    rows = [run(**facts) for facts in REPEATED]
+    rows.append(run(phase="pilot", status="invalid", reason="pilot: it chose the number of iterations"))
+    made = document.build(dataset(rows))
+    assert made.complete
+    assert "12 runs: 12 ok" in document.terminal_text(made)
+    assert len(made.tables["runs"]) == 13
+
+
+def test_outliers_are_ringed():
+    rows = [run(repetition=i, block=i, avg_inference_ms=5 + i % 3 / 10) for i in range(8)]
+    bare = drawn(rows, lambda study, *place: plots.repetitions(study, *place, "avg_inference_ms"))
+    rows[2]["outlier"] = "low"
+    ringed = drawn(rows, lambda study, *place: plots.repetitions(study, *place, "avg_inference_ms"))
+    assert len(ringed.axes[0].collections) == len(bare.axes[0].collections) + 1
+
+
 def test_invalid_runs_and_their_repeats_can_be_told_apart():
     """Of 12 runs 2 were invalid, one was repeated twice and one once; only the first came out well."""
     rows = [run(**facts, block=facts["repetition"]) for facts in REPEATED]
@@ -332,7 +387,7 @@ def test_invalid_runs_and_their_repeats_can_be_told_apart():
         made
     )
     assert made.tables["speedup"].query("model == 'MobileNet'")["method"].item() == "Fieller, 5 blocks paired"
-    assert list(made.tables["runs"])[-1] == "retry"
+    assert made.tables["runs"]["retry"].tolist()[-3:] == [1, 2, 1]
 
 
 def test_hosts_that_are_not_done_are_named_first(demo):
@@ -593,6 +648,7 @@ def test_the_same_logs_make_no_new_report(small, capsys):
         lambda root: next((root / "logs").rglob("host.json")).write_text("{}"),
         lambda root: next((root / "logs").rglob("campaign.json")).write_text("{}"),
         lambda root: next((root / "logs").rglob("host.json")).with_name("leases.json").write_text("[]"),
+        lambda root: next((root / "logs").rglob("host.json")).with_name("stopping.tsv").write_text("block\treason\n"),
         lambda root: next((root / "logs").rglob("runs")).parent.rename(root / "logs" / "bench" / "other"),
         lambda root: shutil.make_archive(root / "logs" / "sent", "gztar", LOGS),
         lambda root: (root / "out" / "report.md").unlink(),

@@ -157,6 +157,109 @@ def test_ratios_that_mean_nothing_are_refused(baseline, candidate):
         stats.speedup(single(baseline), single(candidate))
 
 
+def test_degrees_of_freedom_are_capped_where_measuring_stopped_early():
+    free, capped = stats.speedup(paired(B), paired(C)), stats.speedup(paired(B), paired(C), max_df=2)
+    n, t2 = len(B), scipy_stats.t.ppf(0.975, 2) ** 2
+    (vb, vbc), (_, vc) = np.cov(B, C) / n
+    b, c = np.mean(B), np.mean(C)
+    roots = np.roots([c**2 - t2 * vc, -2 * (b * c - t2 * vbc), b**2 - t2 * vb])
+    assert (capped.ci_low, capped.ci_high) == pytest.approx(sorted(roots))
+    assert capped.p_value > free.p_value
+    assert capped.log_df == 2
+    assert stats.geometric_mean([capped]).ci_high > stats.geometric_mean([free]).ci_high
+    assert stats.speedup(single(B), single(C), max_df=2).log_df == 2
+    low, high = stats.mean_interval(10.0, 1.0, [3, 60], 9)
+    assert high - 10.0 == pytest.approx(scipy_stats.t.ppf(0.975, [2, 9]) / np.sqrt([3, 60]))
+    assert low == pytest.approx(20.0 - high)
+
+
+SIX_B, SIX_C = [10.1, 9.8, 10.4, 10.0, 9.9, 10.3], [10.0, 9.6, 10.7, 9.6, 9.4, 9.7]
+
+
+@pytest.mark.parametrize(
+    ("baseline", "candidate", "p", "least"),
+    [
+        pytest.param(paired(SIX_B), paired(SIX_C), scipy_stats.wilcoxon(SIX_B, SIX_C, method="exact").pvalue, 2 / 64,
+                     id="pairs"),
+        pytest.param(paired(B), paired(C), 2 / 32, 2 / 32, id="all pairs one way"),
+        pytest.param(paired([1, 2, 3]), paired([1, 1, 2]), scipy_stats.wilcoxon([1, 1], method="asymptotic").pvalue,
+                     2 / 4, id="ties"),
+        pytest.param(single(B), single(C), 2 / 252, 2 / 252, id="independent"),
+        pytest.param(paired(B), paired(C, range(9, 14)), 2 / 252, 2 / 252, id="no block in common"),
+        pytest.param(paired(B), paired(B), math.nan, math.nan, id="nothing to rank in pairs"),
+        pytest.param(single([1, 1]), single([1, 1]), math.nan, math.nan, id="nothing to rank"),
+        pytest.param(single([1, 1]), single([1]), math.nan, math.nan, id="one repetition"),
+    ],
+)  # fmt: skip
+def test_rank_test(baseline, candidate, p, least):
+    assert stats.rank_test(baseline, candidate) == pytest.approx((p, least), nan_ok=True)
+
+
+def test_hedges_g_is_the_difference_in_standard_deviations():
+    unit = math.sqrt((np.var(B, ddof=1) + np.var(C, ddof=1)) / 2)
+    expected = (np.mean(B) - np.mean(C)) / unit * (1 - 3 / (4 * 8 - 1))
+    assert stats.hedges_g(paired(B), paired(C)) == stats.hedges_g(single(B), single(C)) == pytest.approx(expected)
+    assert stats.hedges_g(single(C), single(B)) == pytest.approx(-expected)
+    assert math.isnan(stats.hedges_g(single([1, 1]), single([2, 2])))
+    assert math.isnan(stats.hedges_g(single([1, 1]), single([2])))
+
+
+@pytest.mark.parametrize(
+    ("verdict", "p_rank", "p_rank_holm", "least", "remark"),
+    [
+        (stats.FASTER, 0.002, 0.02, 0.002, ""),
+        (stats.FASTER, 0.2, 1.0, 0.002, "the rank test does not find this (p = 0.2)"),
+        pytest.param(stats.FASTER, 0.125, 1.0, 0.125, "", id="four pairs cannot tell"),
+        (stats.NOT_DISTINGUISHABLE, 0.002, 0.02, 0.002, "the rank test finds a difference (p = 0.02, Holm)"),
+        pytest.param(stats.NOT_DISTINGUISHABLE, 0.02, 0.2, 0.002, "", id="not after correction"),
+        (stats.MISSING, math.nan, math.nan, math.nan, ""),
+    ],
+)
+def test_a_remark_where_ranks_and_means_disagree(verdict, p_rank, p_rank_holm, least, remark):
+    assert stats.disagreement(verdict, p_rank, p_rank_holm, least) == remark
+
+
+def test_fences():
+    low, high = stats.fences([10.0, 10.0, 10.0], [12.0, 12.0, 10.0], [8, 7, 8])
+    assert list(low) == [4.0, -math.inf, -math.inf]  # too few repetitions; half of them equal
+    assert list(high) == [18.0, math.inf, math.inf]
+
+
+def autocorrelated(random, rho, configurations=14, blocks=30):
+    noise = random.normal(size=(configurations, blocks))
+    for i in range(1, blocks):
+        noise[:, i] = rho * noise[:, i - 1] + math.sqrt(1 - rho**2) * noise[:, i]
+    return noise
+
+
+def test_autocorrelation_is_found_over_all_configurations_of_a_machine():
+    random = np.random.default_rng(4)
+    lag1, p = stats.autocorrelation(autocorrelated(random, 0.3))
+    assert 0.15 < lag1 < 0.4
+    assert p < 0.01
+    drift = random.normal(size=(14, 10)) + np.arange(10)
+    assert stats.autocorrelation(drift)[1] < 0.01
+
+
+@pytest.mark.parametrize("common", [0.0, 3.0])
+def test_independent_repetitions_are_seldom_called_dependent(common):
+    """Also where a block does the same to all of its configurations, so that these are not independent."""
+    random = np.random.default_rng(5)
+    found = []
+    for _ in range(300):
+        noise = random.normal(size=(14, 10)) + common * random.normal(size=(1, 10))
+        noise[0, 3] = math.nan
+        found.append(stats.autocorrelation(noise))
+    lag1, p = np.transpose(found)
+    assert abs(np.mean(lag1)) < 0.04
+    assert 0.02 <= np.mean(p < 0.05) <= 0.09
+
+
+@pytest.mark.parametrize("repetitions", [[], [[1.0, 2, 3, 4]], [[1.0] * 9]], ids=["none", "few", "no spread"])
+def test_autocorrelation_with_little_to_go_by(repetitions):
+    assert stats.autocorrelation(repetitions) == pytest.approx((math.nan, math.nan), nan_ok=True)
+
+
 def test_geometric_mean_with_its_interval():
     speedups = [stats.speedup(single(np.multiply(B, k)), single(C)) for k in (1, 2, 4)]
     found = stats.geometric_mean(speedups)

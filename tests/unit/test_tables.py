@@ -8,12 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import wilcoxon
 
 from analysis import grids, tables
 from analysis.grids import Grid
 from analysis.leases import Lease, parse
 from analysis.study import SETTING, Study
-from tests.unit.datasets import dataset, run, study_rows
+from tests.unit.datasets import adaptive, dataset, decided, run, study_rows
 
 AVG = "avg_inference_ms"
 PLAN_COLUMNS = ("run", "block", "repetition", "model", "variant", *SETTING)
@@ -99,6 +100,79 @@ def test_p_values_are_corrected_over_one_host_and_no_more():
     np.testing.assert_allclose(alone.loc["a"]["p_holm"], together.loc["a"]["p_holm"])
     assert (alone["p_holm"] >= alone["p_value"]).all()
     assert alone["p_holm"].min() == pytest.approx(8 * alone["p_value"].min())  # 7 models and their mean
+
+
+def test_intervals_of_adaptive_campaigns_have_the_degrees_of_freedom_of_their_first_repetitions():
+    rows = runs({"float32": [10.0, 10.2, 9.9, 10.1, 10.0], "int8": [5.0, 5.2, 4.9, 5.0, 5.1]})
+    fixed, stopping = dataset(rows, campaigns=adaptive(5, 5)), dataset(rows, campaigns=adaptive(3, 9))
+    widths = []
+    for data in (fixed, stopping):
+        row = tables.summary(Study(data)).query(f"metric == '{AVG}' and variant == 'int8'").iloc[0]
+        widths.append(row["ci_high"] - row["mean"])
+    assert widths[1] / widths[0] == pytest.approx(4.302653 / 2.776445)  # t with 2 and with 4 degrees of freedom
+    one, other = (speedups(data).loc["pi", "MobileNet", "int8"] for data in (fixed, stopping))
+    assert other["ci_high"] - other["ci_low"] > 1.4 * (one["ci_high"] - one["ci_low"])
+    means = [speedups(data).loc["pi", "geomean", "int8"] for data in (fixed, stopping)]
+    assert means[1]["ci_high"] > means[0]["ci_high"]
+
+
+def test_rank_test_and_effect_size_stand_beside_the_t_test():
+    """One odd run moves the mean, and not the ranks."""
+    noise = np.random.default_rng(1)
+    slow, fast = 10 + 0.01 * noise.normal(size=16), 9.9 + 0.01 * noise.normal(size=16)
+    slow[4] = 5.0
+    table = speedups(dataset(runs({"float32": slow.tolist(), "int8": fast.tolist()})))
+    row = table.loc["pi", "MobileNet", "int8"]
+    assert list(table)[-2:] == ["p_rank", "hedges_g"]
+    assert row["p_rank"] == pytest.approx(wilcoxon(slow - fast).pvalue)
+    assert row["p_rank"] < 0.05 < row["p_value"]
+    assert abs(row["hedges_g"]) < 1
+    assert row["verdict"] == "not distinguishable"
+    assert row["reason"] == f"the rank test finds a difference (p = {row['p_rank']:.2g}, Holm)"
+    assert math.isnan(table.loc["pi", "geomean", "int8"]["p_rank"])
+
+
+def test_how_much_hosts_measured_and_why(golden):
+    study = Study(decided())
+    table = tables.decisions(study, tables.effects(study, "float32"))
+    rows = table.set_index("variant")
+    assert rows.loc["float32", ["iterations", "n_ok", "left_after_block", "left_reason", "reached"]].tolist() == [
+        12, 3, 3, "narrow", "yes",
+    ]  # fmt: skip
+    assert rows["reached"].to_dict() == {"float32": "yes", "int8": "no", "float16": ""}
+    # Of a baseline, the speedups of all its candidates count.
+    assert rows.loc["float32", "speedup_interval_percent"] == rows.loc["int8", "speedup_interval_percent"] > 1
+    golden("report/decisions.csv", table.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
+    golden("report/decisions.md", grids.markdown(grids.decisions(study, table)) + "\n")
+
+
+def test_nothing_is_said_of_decisions_where_the_number_of_repetitions_was_fixed():
+    study = Study(dataset(runs(PAIR), campaigns=adaptive(3, 3)))
+    assert tables.decisions(study, tables.effects(study, "float32")).empty
+
+
+def test_pilot_and_profile_runs_are_in_the_list_of_runs_alone():
+    data = decided()
+    study = Study(data)
+    assert len(tables.runs(study)) == len(study.runs) + 1
+    assert tables.trust(study, AVG)[["ok", "invalid", "failed"]].iloc[0].tolist() == [8, 0, 1]
+    assert tables.summary(study).query(f"metric == '{AVG}'").set_index("variant")["n_ok"].to_dict() == {
+        "float32": 3, "int8": 5, "float16": 0,
+    }  # fmt: skip
+
+
+def test_trust_counts_outliers_and_tells_whether_repetitions_are_independent():
+    noise = np.random.default_rng(2)
+    rows = []
+    for host, drift in (("calm", 0.0), ("warming", 0.05)):
+        for name in ("float32", "int8"):
+            times = (10 + 0.1 * noise.normal(size=12) + drift * np.arange(12)).tolist()
+            rows += runs({name: times}, host=host)
+    rows[3]["outlier"] = "high"
+    table = tables.trust(Study(dataset(rows)), AVG).set_index("host")
+    assert table["outliers"].to_dict() == {"calm": 1, "warming": 0}
+    assert table.loc["warming", "autocorrelation_p"] < 0.01 < table.loc["calm", "autocorrelation_p"]
+    assert table.loc["warming", "autocorrelation"] > 0.3
 
 
 FAILED = {"status": "failed", "reason": "killed", "avg_inference_ms": None}
