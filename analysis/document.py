@@ -25,10 +25,10 @@ import pyarrow.parquet as pq
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from analysis import findings, grids, output, plots, stats, tables
+from analysis import across, claims, findings, grids, output, plots, plots_across, stats, tables
 from analysis.campaign import Dataset
 from analysis.errors import AnalysisError
-from analysis.names import DEFAULT_BASELINE, DEFAULT_METRIC, TIME_METRICS
+from analysis.names import DEFAULT_BASELINE, DEFAULT_METRIC, TIME_METRICS, slug
 from analysis.study import STUDY_METRICS, Study, metric_label
 
 _DPI = 110
@@ -83,6 +83,7 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
     trust = tables.trust(study, metric)
     cost = tables.cost(study)
     summary = tables.summary(study)
+    study_findings = claims.study_findings(study, speedups, effects, metric, baseline)
     final_results = {f"final_result_{study.stems[m]}": tables.final_result(study, m) for m in study.machines}
     return Report(
         study=study,
@@ -96,6 +97,8 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
             "machines": tables.machines(study),
             "trust": trust,
             **({} if cost.empty else {"cost": cost}),
+            **({} if study_findings.empty else {"study_findings": study_findings}),
+            **across.tables_of(study, summary, metric),
             **final_results,
         },
         latex={
@@ -104,7 +107,7 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
             "machines": grids.latex(grids.machines(study)),
             **{name: grids.latex(grids.final_result(table)) for name, table in final_results.items()},
         },
-        findings=findings.findings(study, speedups, effects),
+        findings=findings.findings(study, speedups, effects, study_findings),
         notices=findings.notices(study, trust, speedups),
     )
 
@@ -134,6 +137,7 @@ class Chart:
     name: str
     title: str
     draw: Callable[[], Figure | None]
+    topic: str = ""  # which part of the section on machines, threads and time it belongs to
 
 
 def charts(report: Report) -> list[Chart]:
@@ -141,7 +145,8 @@ def charts(report: Report) -> list[Chart]:
     study, speedups = report.study, report.tables["speedup"]
     found = []
     if len(study.groups) > 1 and len(speedups):
-        found.append(Chart("speedup", "Speedups on every machine", partial(plots.speedup_overview, study, speedups)))
+        overview = plots_across.speedup_of_groups if across.many(study) else plots.speedup_overview
+        found.append(Chart("speedup", "Speedups on every machine", partial(overview, study, speedups)))
     of_place = tables.by_place(study, speedups)
     for place, stem in study.group_stems.items():
         where = study.place_label(*place)
@@ -153,6 +158,51 @@ def charts(report: Report) -> list[Chart]:
             found.append(Chart(f"{stem}_{metric}", f"{metric_label(metric)[0]}, {where}", draw))
         draw = partial(plots.repetitions, study, *place, report.metric)
         found.append(Chart(f"{stem}_repetitions", f"All repetitions, {where}", draw))
+    return [*found, *_charts_across(report), *_charts_over_time(report)]
+
+
+_OVER_MACHINES = (
+    ("across", "times", "Times on every machine", plots_across.absolute_times),
+    ("memory_and_size", "memory", "Size and memory", plots_across.memory_and_size),
+)
+
+
+def _charts_across(report: Report) -> list[Chart]:
+    """The charts over all machines, each kind once for each setting."""
+    study, found = report.study, []
+    if "across" in report.tables:
+        for setting, part in across.by_setting(study, report.tables["speedup"]).items():
+            for variant, mine in part.groupby("variant", sort=False):
+                where = ", ".join(filter(None, (variant, study.setting_label(setting))))
+                draw = partial(plots_across.heat_map, study, mine, setting, variant)
+                found.append(Chart(f"across_speedup_{slug(where)}", f"Speedups, {where}", draw, "speedups"))
+    for table, topic, title, function in _OVER_MACHINES:
+        if table in report.tables:
+            for setting, part in across.by_setting(study, report.tables[table]).items():
+                where = study.setting_label(setting)
+                name = slug("_".join(filter(None, ("across", topic, where))))
+                draw = partial(function, study, part, setting)
+                found.append(Chart(name, ", ".join(filter(None, (title, where))), draw, topic))
+    return found
+
+
+def _charts_over_time(report: Report) -> list[Chart]:
+    """The charts of thread counts, of the campaign's course and of iterations; of many machines none."""
+    study, found = report.study, []
+    if across.many(study):
+        return []
+    if "threads" in report.tables:
+        for (machine, rest), part in across.by_sweep(study, report.tables["threads"]).items():
+            stem = slug("_".join(filter(None, (study.stems[machine], "threads", across.sweep_label(study, rest)))))
+            for name, column in (("time", "mean_ms"), ("gain", "speedup")):
+                draw = partial(plots_across.threads, study, part, machine, rest, column)
+                found.append(Chart(f"{stem}_{name}", f"Threads, {study.labels[machine]}", draw, "threads"))
+    for machine, part in across.by_machine(report.tables["timeline"]).items():
+        draw = partial(plots_across.timeline, study, part, machine)
+        found.append(Chart(f"{study.stems[machine]}_timeline", f"Timeline, {study.labels[machine]}", draw, "timeline"))
+    for place, stem in study.group_stems.items():
+        draw = partial(plots_across.iterations, study, *place)
+        found.append(Chart(f"{stem}_iterations", f"Single iterations, {study.place_label(*place)}", draw, "iterations"))
     return found
 
 
@@ -254,6 +304,8 @@ def render(report: Report, todo: Sequence[Chart], plots_directory: Path) -> dict
         "study": study,
         "grids": grids,
         "findings": findings,
+        "of_topic": lambda topic: [name for name, chart in drawn.items() if chart.topic == topic],
+        "too_many": across.many(study),
         "overall": findings.overall(report.tables["speedup"]),
         "counts": study.runs["status"].value_counts().to_dict(),
         "metric": metric_label(report.metric),

@@ -133,6 +133,63 @@ def effects(study: Study, table: pd.DataFrame) -> Grid:
     return Grid.of([*_place_head(study), *head], rows)
 
 
+def study_findings(study: Study, table: pd.DataFrame) -> Grid:
+    """`claims.study_findings`: the study's findings, computed anew."""
+    head = ["Finding", "Variant", *map(_setting_head, study.varying), "Of", "What"]
+    head += ["#Value", "#95 % interval", "#p (Holm)", "#n", "Verdict", "Basis"]
+    rows = [
+        [
+            *(
+                row.finding,
+                row.variant,
+                *("" if pd.isna(v) else str(v) for v in (getattr(row, n) for n in study.varying)),
+            ),
+            *(row.subject, row.quantity, number(row.value), interval(row.ci_low, row.ci_high), p_value(row.p_holm)),
+            *("" if pd.isna(row.n) else str(row.n), row.verdict, row.basis),
+        ]
+        for row in table.itertuples()
+    ]
+    return _without_empty(Grid.of(head, rows), unknown="")
+
+
+def across(study: Study, table: pd.DataFrame) -> Grid:
+    """`across.across`: the time of each configuration on every machine."""
+    head = ["Model", "Variant", *map(_setting_head, study.varying), "Instructions", "Machine", "#n", "#Mean (ms)"]
+    head += ["#95 % interval", "#Speed relative to the fastest", "#95 % interval", "Verdict", "Remark"]
+    rows = [
+        [
+            *(
+                row.model,
+                row.variant,
+                *_place(study, machine, setting)[1:],
+                row.group,
+                study.labels[machine],
+                str(row.n),
+            ),
+            *(number(row.mean_ms), interval(row.mean_ci_low_ms, row.mean_ci_high_ms)),
+            *(number(row.relative_speed), interval(row.ci_low, row.ci_high), row.verdict),
+            _remark(row.reason, row.remark),
+        ]
+        for (machine, setting), row in zip(places(study, table), table.itertuples(), strict=True)
+    ]
+    return _without_empty(Grid.of(head, rows), unknown="")
+
+
+def threads(study: Study, table: pd.DataFrame) -> Grid:
+    """`across.threads`: what more threads gain."""
+    head = ["Machine", "Model", "Variant", *map(_setting_head, study.varying), "#n", "#Mean (ms)", "#95 % interval"]
+    head += ["#Speedup", "#95 % interval", "#Efficiency", "Remark"]
+    rows = [
+        [
+            *(study.labels[machine], row.model, row.variant, *_place(study, machine, setting)[1:], str(row.n)),
+            *(number(row.mean_ms), interval(row.mean_ci_low_ms, row.mean_ci_high_ms), number(row.speedup)),
+            *(interval(row.ci_low, row.ci_high), number(row.efficiency, 2), row.reason),
+        ]
+        for (machine, setting), row in zip(places(study, table), table.itertuples(), strict=True)
+    ]
+    return _without_empty(Grid.of(head, rows), unknown="")
+
+
 def final_result(table: pd.DataFrame) -> Grid:
     """`tables.final_result` with 'mean ± sd' in one cell."""
     metrics = [name for name in STUDY_METRICS if table[name].notna().any()]

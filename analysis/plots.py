@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,7 +18,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from analysis import stats
+from analysis import isa, stats
+from analysis.across import absence
 from analysis.study import Cell, Machine, Setting, Study, metric_label
 from analysis.tables import GEOMEAN, interval, number, places, share_of_models
 
@@ -86,7 +88,7 @@ def bars(study: Study, machine: Machine, setting: Setting, metric: str) -> Figur
         errors = {"elinewidth": 1, "capsize": 2}
         axes.bar([x for x, _ in found], means, 0.92 * width, yerr=sds, color=_colours(study)[variant], error_kw=errors)
         tops += [(x, mean + sd, number(mean)) for (x, _), mean, sd in zip(found, means, sds, strict=True)]
-        missing += [(x, _absence(study, cell)) for x, cell in absent]
+        missing += [(x, absence(study, cell)) for x, cell in absent]
     low, high = 1.1 * min(0, *(y for _, y, _ in tops), 0), 1.15 * max(*(y for _, y, _ in tops), 0) or 1.0
     gap = 0.015 * (high - low)
     for x, why in missing:
@@ -136,10 +138,15 @@ def speedup(study: Study, table: pd.DataFrame, machine: Machine, setting: Settin
 
 def speedup_overview(study: Study, table: pd.DataFrame) -> Figure:
     """The geometric means of all machines and settings with their intervals; each model's speedup as a small dot."""
-    variants = list(table["variant"].drop_duplicates())
+    variants = list(dict.fromkeys(table["variant"]))
     of_rows = places(study, table)
-    machines = list(dict.fromkeys(of_rows))
-    names = [_wrapped(study.place_label(*place), 40) for place in machines]
+    of_machine: dict[Machine, list[tuple[Machine, Setting]]] = defaultdict(list)
+    for place in dict.fromkeys(of_rows):
+        of_machine[place[0]].append(place)
+    rows = []
+    for row in isa.in_groups(study, of_machine):
+        rows += [row] if isinstance(row, isa.Heading) else of_machine[row]
+    names = [_wrapped(row if isinstance(row, isa.Heading) else study.place_label(*row), 40) for row in rows]
     figure, axes = _rows(
         names,
         max(0.3, 0.17 * len(variants)),
@@ -148,8 +155,9 @@ def speedup_overview(study: Study, table: pd.DataFrame) -> Figure:
         right=2.3,
         key=[(v, _colours(study)[v]) for v in variants],
     )
+    _embolden(axes, rows)
     for row, place in zip(table.itertuples(), of_rows, strict=True):
-        y = machines.index(place) + _offsets(len(variants))[variants.index(row.variant)]
+        y = rows.index(place) + _offsets(len(variants))[variants.index(row.variant)]
         colour = _colours(study)[row.variant]
         if row.model == GEOMEAN:
             _speedup_mark(axes, row, y, colour)
@@ -249,13 +257,6 @@ def _colours(study: Study) -> dict[str, str]:
     return _VARIANT_COLOURS | {v: _OTHER_COLOURS[i % len(_OTHER_COLOURS)] for i, v in enumerate(others)}
 
 
-def _absence(study: Study, cell: Cell) -> str:
-    """Why there is no bar, in a word or two."""
-    if study.n(cell, "ok"):
-        return "not reported"
-    return " / ".join(status for status in ("invalid", "failed") if study.n(cell, status)) or "no run"
-
-
 def _n(counts: Sequence[int]) -> str:
     """'n = 10' or 'n = 8 to 10'; of what has a number at all."""
     counts = [n for n in counts if n]
@@ -337,6 +338,13 @@ def _rows(
     axes.set_ylim(len(names) - 0.45, -0.55)
     axes.tick_params(axis="y", length=0)
     return figure, axes
+
+
+def _embolden(axes: Axes, rows: Sequence[object]) -> None:
+    """Make the names of headings bold among those of the rows."""
+    for row, label in zip(rows, axes.get_yticklabels(), strict=True):
+        if isinstance(row, isa.Heading):
+            label.set(fontweight="bold", fontsize=8, color=_QUIET)
 
 
 def _beside(axes: Axes, y: float, text: str, colour: str) -> None:

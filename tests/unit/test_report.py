@@ -26,7 +26,7 @@ from benchmarks.synthetic import write_campaign
 from tests.unit.datasets import STUDY_MS, dataset, run, study_rows
 
 ROOT = Path(__file__).resolve().parents[2]
-SECTIONS = ["found", "trust", "machines", "speedups", "charts", "measured", "runs", "missing"]
+SECTIONS = ["found", "trust", "machines", "speedups", "across", "charts", "measured", "runs", "missing"]
 
 
 def entry(model: str, variant: str) -> dict:
