@@ -35,6 +35,9 @@ STILL_INITIALIZED = "initialized faster where not faster"
 MEMORY = "candidate takes less memory"
 
 CONFIRMED, CONTRADICTED, NOT_MEASURED = "confirmed", "contradicted", "not measured"
+SLOWER_ON, INITIALIZED_IN = "machines on which it is slower", "comparisons with a faster initialization"
+COUNTS = (SLOWER_ON, INITIALIZED_IN)  # quantities that are no ratios
+
 _BY_NUMBERS = "by the numbers"  # the verdict of a row that is judged when all of the table are known
 _NO_COMPARISON = "no comparison could be made"
 _NO_MODEL = "no model that all of them have"
@@ -177,7 +180,7 @@ def _ratios(rows: pd.DataFrame, column: str, machines: Iterable[Machine] | None 
     usable = rows[(rows["model"] != GEOMEAN) & rows["ci_low"].notna() & (rows[column] > 0)]
     table = usable.pivot(index=["campaign", "host"], columns="model", values=column)
     if machines is not None:
-        table = table[[Machine(*key) in set(machines) for key in table.index]]
+        table = table[table.index.isin(list(machines))]
     table = np.log(table.dropna(axis="columns"))
     if not table.size:
         return _Ratios({}, [])
@@ -220,9 +223,10 @@ def _slower(asked: _Question) -> list[dict]:
     rows = []
     compared = asked.speedups[asked.speedups["speedup"].notna() & asked.speedups["ci_low"].notna()]
     single = compared[compared["model"] != GEOMEAN]
+    of_machine = dict(iter(single.groupby(["campaign", "host"], sort=False)))
     for row in compared[compared["model"] == GEOMEAN].itertuples():
         machine = Machine(row.campaign, row.host)
-        mine = single[(single["campaign"] == row.campaign) & (single["host"] == row.host)]
+        mine = of_machine[machine]
         slower = mine[mine["verdict"] == stats.SLOWER]
         each = [f"{r.model} {number(r.speedup)} ({interval(r.ci_low, r.ci_high)})" for r in slower.itertuples()]
         facts = {"subject": asked.study.labels[machine], "n": len(mine), "verdict": row.verdict}
@@ -233,7 +237,7 @@ def _slower(asked: _Question) -> list[dict]:
             asked.study.labels[Machine(r.campaign, r.host)] for r in mine.itertuples() if r.verdict == stats.SLOWER
         ]
         facts = {"subject": model, "n": len(mine), "verdict": "", "basis": _some(where)}
-        rows.append(asked.row(SLOWER, "machines on which it is slower", Estimate(len(where)), **facts))
+        rows.append(asked.row(SLOWER, SLOWER_ON, Estimate(len(where)), **facts))
     return rows
 
 
@@ -257,7 +261,8 @@ def _vnni(asked: _Question) -> list[dict]:
     ]
     if min(map(len, sides.values())) < 2:
         parts.append("an interval needs two kinds of machine on either side")
-    unknown = [asked.study.labels[machine] for machine in asked.study.machines if isa.unknown(asked.facts(machine))]
+    compared = _ratios(asked.speedups, "speedup").of_machine
+    unknown = [asked.study.labels[machine] for machine in compared if isa.unknown(asked.facts(machine))]
     parts += [f"instructions not known: {_some(unknown)}"] if unknown else []
     models = count(len(ratios.models), "model") if ratios.models else ""
     basis = "; ".join(filter(None, (models, *parts, apart.worth_saying)))
@@ -405,11 +410,10 @@ def _still_initialized(asked: _Question) -> list[dict]:
     known = [effects.loc[(row.campaign, row.host, row.model)] for row in not_faster.itertuples()]
     known = [effect for effect in known if pd.notna(effect["ci_low"])]
     shorter = sum(effect["ci_low"] > 1 for effect in known)
-    quantity = "comparisons with a faster initialization"
     if not known:
-        return [asked.row(STILL_INITIALIZED, quantity, basis="no comparison in which inference is not faster")]
+        return [asked.row(STILL_INITIALIZED, INITIALIZED_IN, basis="no comparison in which inference is not faster")]
     facts = {"verdict": "", "n": len(known), "basis": f"of {count(len(known), 'comparison')} without faster inference"}
-    return [asked.row(STILL_INITIALIZED, quantity, Estimate(shorter), **facts)]
+    return [asked.row(STILL_INITIALIZED, INITIALIZED_IN, Estimate(shorter), **facts)]
 
 
 def _some(names: Iterable[str]) -> str:

@@ -193,12 +193,10 @@ def absolute_times(study: Study, table: pd.DataFrame, setting: Setting) -> Figur
     machines = list(dict.fromkeys(map(Machine, table["campaign"], table["host"])))
     many = len(machines) > MANY
     if many:
-        rows, groups = list(dict.fromkeys(table["group"])), isa.groups(study)
-        line_of = {machine: rows.index(groups[machine].label) for machine in machines}
-        what = "Each dot is the mean of one machine."
+        rows = list(dict.fromkeys(table["group"]))
+        what = "Dots: the median of the machines of a group; thick lines: their quartiles; thin: least to most."
     else:
         rows = isa.in_groups(study, machines)
-        line_of = {machine: rows.index(machine) for machine in machines}
         what = f"Means of {_n(table['n'])} repetitions; lines: 95 % confidence intervals, often shorter than the mark."
         if (table["verdict"] == stats.NOT_COMPARABLE).any():
             what += " Hollow: not comparable with the fastest machine; tables/across.csv says what differs."
@@ -216,16 +214,15 @@ def absolute_times(study: Study, table: pd.DataFrame, setting: Setting) -> Figur
     )
     for i, (model, axes) in enumerate(zip(models, panels, strict=True)):
         mine = table[table["model"] == model]
-        for row in mine.itertuples():
-            y = line_of[Machine(row.campaign, row.host)] + 0.7 * _offsets(len(variants))[variants.index(row.variant)]
-            colour = _colours(study)[row.variant]
+        for variant, offset in zip(variants, _offsets(len(variants)), strict=True):
+            of_variant = mine[mine["variant"] == variant]
             if many:
-                axes.plot(row.mean_ms, y, "o", color=colour, markersize=3, alpha=0.4, markeredgewidth=0)
-                continue
-            if row.mean_ci_low_ms > 0:
-                axes.plot([row.mean_ci_low_ms, row.mean_ci_high_ms], [y, y], color=colour, linewidth=1.5)
-            face = "white" if row.verdict == stats.NOT_COMPARABLE else colour
-            axes.plot(row.mean_ms, y, "o", color=colour, markerfacecolor=face, markersize=4)
+                for group, of_group in of_variant.groupby("group", sort=False):
+                    _spread(axes, of_group["mean_ms"], rows.index(group) + 0.7 * offset, _colours(study)[variant])
+            else:
+                for row in of_variant.itertuples():
+                    y = rows.index(Machine(row.campaign, row.host)) + 0.7 * offset
+                    _time_mark(axes, row, y, _colours(study)[variant])
         _log_axis(axes, [*mine["mean_ms"], *mine["mean_ci_low_ms"], *mine["mean_ci_high_ms"]])
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.grid(axis="x")
@@ -237,6 +234,22 @@ def absolute_times(study: Study, table: pd.DataFrame, setting: Setting) -> Figur
             axes.set_yticks([])
         axes.tick_params(axis="y", length=0)
     return figure
+
+
+def _time_mark(axes: Axes, row: tuple, y: float, colour: str) -> None:
+    """The mean time of one machine with its interval."""
+    if row.mean_ci_low_ms > 0:
+        axes.plot([row.mean_ci_low_ms, row.mean_ci_high_ms], [y, y], color=colour, linewidth=1.5)
+    face = "white" if row.verdict == stats.NOT_COMPARABLE else colour
+    axes.plot(row.mean_ms, y, "o", color=colour, markerfacecolor=face, markersize=4)
+
+
+def _spread(axes: Axes, values: pd.Series, y: float, colour: str) -> None:
+    """The times of a group of machines."""
+    least, first, median, third, most = np.percentile(values, [0, 25, 50, 75, 100])
+    axes.plot([least, most], [y, y], color=colour, linewidth=0.8)
+    axes.plot([first, third], [y, y], color=colour, linewidth=3, solid_capstyle="butt")
+    axes.plot(median, y, "o", color=colour, markersize=4, markeredgecolor="white", markeredgewidth=0.5)
 
 
 # --- threads ----------------------------------------------------------------------------------------------------------
