@@ -310,7 +310,7 @@ def _plan_order(log: str) -> tuple[int, str]:
 # --- iterations -------------------------------------------------------------------------------------------------------
 
 HALVES = ("first half", "second half")
-_PERCENTILES = np.arange(0, 101, 2)
+_PERCENTILES = np.array([5, 25, 50, 75, 95])
 
 
 def iterations(study: Study, machine: Machine, setting: Setting) -> pd.DataFrame:

@@ -443,35 +443,27 @@ def iterations(study: Study, machine: Machine, setting: Setting) -> Figure | Non
     table = across.iterations(study, machine, setting)
     if table.empty:
         return None
-    models = list(dict.fromkeys(table["model"]))
-    variants = [variant for variant in study.variants if variant in set(table["variant"])]
-    figure, panels = _panels(
-        models,
-        4,
-        1.75,
-        1.9,
+    rows = list(dict.fromkeys(zip(table["model"], table["variant"], strict=True)))
+    figure, axes = _rows(
+        [_wrapped(" ".join(row), 40) for row in rows],
+        0.3,
         title=f"Single iterations: {study.place_label(machine, setting)}",
-        caption="Share of the iterations that took at most so long, against the median of their configuration; of all "
-        f"ok runs together (n = {_n(table['runs'])} runs). Dotted: the first half of each run, full: the second; where "
-        "a run is steady, they lie on each other. The axes leave out the slowest 2 %.",
-        key=[(variant, _colours(study)[variant]) for variant in variants],
-        left=0.65,
+        caption="Iterations of all ok runs. Dots: medians; thick lines: quartiles; thin: from the 5th to the 95th "
+        "percentile. Pale, above: the first half of each run; full, below: the second. Where runs are steady, both are alike.",
+        right=1.0,
     )
-    for i, (model, axes) in enumerate(zip(models, panels, strict=True)):
-        mine = table[table["model"] == model]
-        for (variant, half), line in mine.groupby(["variant", "half"], sort=False):
-            style = ":" if half == HALVES[0] else "-"
-            x, y = line["deviation_percent"], line["percentile"]
-            axes.plot(x, y, style, color=_colours(study)[variant], linewidth=1.2)
-        middle = mine[(mine["percentile"] <= 98) & (mine["percentile"] >= 1)]["deviation_percent"]
-        axes.set_xlim(min(middle.min(), -1), max(middle.max(), 1))
-        axes.set_ylim(0, 100)
-        axes.axvline(0, color="#999999", linewidth=0.8, zorder=1)
-        axes.xaxis.set_major_locator(MaxNLocator(4))
-        axes.grid()
-        axes.set_xlabel("from the median (%)", fontsize=8)
-        if i % 4 == 0:
-            axes.set_ylabel("iterations (%)")
+    for half, shift, alpha in zip(HALVES, (-0.17, 0.17), (0.4, 1.0), strict=True):
+        mine = table[table["half"] == half].pivot(index=["model", "variant"], columns="percentile")["deviation_percent"]
+        mine = mine.loc[rows]
+        y, colours = np.arange(len(rows)) + shift, [_colours(study)[variant] for _, variant in rows]
+        axes.hlines(y, mine[5], mine[95], color=colours, alpha=alpha, linewidth=0.9)
+        axes.hlines(y, mine[25], mine[75], color=colours, alpha=alpha, linewidth=3.5)
+        axes.scatter(mine[50], y, s=9, c="white", edgecolors=colours, linewidths=0.9, zorder=3)
+    for y, (_, of_row) in enumerate(table.groupby(["model", "variant"], sort=False)):
+        _beside(axes, y, f"n = {count(of_row['runs'].iloc[0], 'run')}", _QUIET)
+    axes.axvline(0, color="#999999", linewidth=0.8, zorder=0)
+    axes.hlines(np.arange(0.5, len(rows) - 1), *axes.get_xlim(), color="#E4E4E4", linewidth=0.6, zorder=0)
+    axes.set_xlabel("time of an iteration: deviation from the configuration's median (%)")
     return figure
 
 
