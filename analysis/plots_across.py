@@ -449,7 +449,8 @@ def iterations(study: Study, machine: Machine, setting: Setting) -> Figure | Non
         0.3,
         title=f"Single iterations: {study.place_label(machine, setting)}",
         caption="Iterations of all ok runs. Dots: medians; thick lines: quartiles; thin: from the 5th to the 95th "
-        "percentile. Pale, above: the first half of each run; full, below: the second. Where runs are steady, both are alike.",
+        "percentile. Pale, above: the first half of each run; full, below: the second. Where runs are "
+        "steady, both are alike.",
         right=1.0,
     )
     for half, shift, alpha in zip(HALVES, (-0.17, 0.17), (0.4, 1.0), strict=True):
