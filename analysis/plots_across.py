@@ -268,7 +268,7 @@ def threads(study: Study, table: pd.DataFrame, machine: Machine, rest: Setting, 
     counts = sorted(set(table["threads"]))
     fewest = count(min(table["baseline_threads"]), "thread")
     low, high = ("mean_ci_low_ms", "mean_ci_high_ms") if of == "mean_ms" else ("ci_low", "ci_high")
-    ideal = "" if of == "mean_ms" else " Dashed: as many times as fast as there are more threads."
+    ideal = "" if of == "mean_ms" else " Dashed: twice the threads, half the time."
     where = ", ".join(filter(None, (study.labels[machine], across.sweep_label(study, rest))))
     name = metric_label(table["metric"].iloc[0])[0]
     figure, panels = _panels(

@@ -10,7 +10,7 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patches import Rectangle
 
-from analysis import across, document, isa, plots, stats, tables
+from analysis import across, document, grids, isa, plots, stats, tables
 from analysis.study import Machine, Study
 from tests.unit.datasets import dataset, run
 from tests.unit.fleets import EIGHT, eight, of_eight
@@ -281,6 +281,18 @@ def test_heat_map_has_a_cell_for_every_model_and_machine(made):
 def _ends(axes) -> list[str]:
     numbers = sorted((text for text in texts(axes) if text[0].isdigit()), key=float)
     return [numbers[0], numbers[-1]]
+
+
+def test_tables_name_the_instructions_and_follow_their_groups(made):
+    grid = grids.at_a_glance(made.study, made.tables["speedup"])
+    assert [row[0] for row in grid.rows] == [
+        *["x86-64 AVX2"] * 3, "x86-64 AVX-512", *["x86-64 AVX-512 VNNI"] * 2, "ARM64 NEON", "ARM64 NEON dotprod",
+    ]  # fmt: skip
+    grid = grids.across(made.study, made.tables["across"])
+    assert grid.rows[0][:4] == ["MobileNet", "float32", "x86-64 AVX2", "Intel Broadwell"]
+    assert "weights differs: imagenet, random" in [row[-1].partition(";")[0] for row in grid.rows]
+    said = grids.study_findings(made.study, made.tables["study_findings"])
+    assert not any("pi5 / pi4, MobileNet" in row for row in said.rows), "single models are in the CSV"
 
 
 def test_times_are_drawn_for_every_machine_and_hollow_where_not_comparable(made):
