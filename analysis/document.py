@@ -25,10 +25,26 @@ import pyarrow.parquet as pq
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from analysis import findings, grids, hover, many, opening, output, plots, plots_ops, plotted, stats, tables, tables_ops
+from analysis import (
+    across,
+    claims,
+    findings,
+    grids,
+    hover,
+    many,
+    opening,
+    output,
+    plots,
+    plots_across,
+    plots_ops,
+    plotted,
+    stats,
+    tables,
+    tables_ops,
+)
 from analysis.campaign import Dataset
 from analysis.errors import AnalysisError
-from analysis.names import DEFAULT_BASELINE, DEFAULT_METRIC, TIME_METRICS
+from analysis.names import DEFAULT_BASELINE, DEFAULT_METRIC, TIME_METRICS, slug
 from analysis.study import STUDY_METRICS, Machine, Study, metric_label
 
 _DPI = 110
@@ -87,43 +103,45 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
     speedups = tables.speedups(study, metric, baseline)
     effects = tables.effects(study, baseline)
     trust = tables.trust(study, metric)
-    cost, models, decisions = tables.cost(study), tables.models(study), tables.decisions(study, effects)
+    decisions = tables.decisions(study, effects)
     summary = tables.summary(study)
+    study_findings = claims.study_findings(study, speedups, effects, metric, baseline)
     final_results = {f"final_result_{study.stems[m]}": tables.final_result(study, m) for m in study.machines}
+    optional = {
+        "models": tables.models(study),
+        "decisions": decisions,
+        "cost": tables.cost(study),
+        "study_findings": study_findings,
+        **across.tables_of(study, summary, metric),
+        **tables_ops.tables(study, baseline),
+        **(_of_many(study, speedups) if len(study.machines) > many.MACHINES else {}),
+    }
+    made = {
+        "runs": tables.runs(study),
+        "summary": summary,
+        "speedup": speedups,
+        "effects": effects,
+        "machines": tables.machines(study),
+        "trust": trust,
+        **{name: table for name, table in optional.items() if len(table)},
+    }
+    as_they_are = ("summary", "effects", "trust", "decisions", "cost", "study_findings", "across", "threads")
     return Report(
         study=study,
         baseline=baseline,
         metric=metric,
-        tables={
-            "runs": tables.runs(study),
-            "summary": summary,
-            "speedup": speedups,
-            "effects": effects,
-            "machines": tables.machines(study),
-            "trust": trust,
-            **{
-                name: table
-                for name, table in (("models", models), ("decisions", decisions), ("cost", cost))
-                if len(table)
-            },
-            **tables_ops.tables(study, baseline),
-            **(_of_many(study, speedups) if len(study.machines) > many.MACHINES else {}),
-            **final_results,
-        },
+        tables=made | final_results,
         grids={
-            "summary": grids.summary(study, summary),
+            **{name: getattr(grids, name)(study, made[name]) for name in as_they_are if name in made},
             "speedup": grids.speedups(study, speedups),
             "at_a_glance": grids.at_a_glance(study, speedups),
-            "effects": grids.effects(study, effects),
             "machines": grids.machines(study),
-            "trust": grids.trust(study, trust),
             "state": grids.state(study, trust),
             "models": grids.models(study),
             "missing": grids.missing(study, speedups),
-            "cost": grids.cost(study, cost),
             **{name: grids.final_result(table) for name, table in final_results.items()},
         },
-        findings=findings.findings(study, speedups, effects),
+        findings=findings.findings(study, speedups, effects, study_findings),
         notices=findings.notices(study, trust, speedups, decisions),
     )
 
@@ -158,12 +176,14 @@ class Chart:
 
     Attributes:
         data: the numbers that it draws, a row for each mark; written as plots/<name>.csv.
+        topic: which part of the section on machines, threads and time it belongs to.
     """
 
     name: str
     title: str
     draw: Callable[[], Figure | None]
     data: Callable[[], pd.DataFrame | Sequence[tuple]] | None = None
+    topic: str = ""
 
 
 def charts(report: Report) -> list[Chart]:
@@ -174,7 +194,8 @@ def charts(report: Report) -> list[Chart]:
         return [Chart("speedup_by_model", "Speedups over machines", draw)]
     found = []
     if len(study.groups) > 1 and len(speedups):
-        draw, data = partial(plots.speedup_overview, study, speedups), partial(plotted.speedup_overview, speedups)
+        overview = plots_across.speedup_of_groups if across.many(study) else plots.speedup_overview
+        draw, data = partial(overview, study, speedups), partial(plotted.speedup_overview, speedups)
         found.append(Chart("speedup", "Speedups on every machine", draw, data))
     of_place = tables.by_place(study, speedups)
     for place, stem in study.group_stems.items():
@@ -189,6 +210,53 @@ def charts(report: Report) -> list[Chart]:
         draw, data = (partial(part.repetitions, study, *place, report.metric) for part in (plots, plotted))
         found.append(Chart(f"{stem}_repetitions", f"All repetitions, {where}", draw, data))
     found += [Chart(*chart) for chart in plots_ops.charts(study, report.tables.get("op_profile"))]
+    return [*found, *_charts_across(report), *_charts_over_time(report)]
+
+
+_OVER_MACHINES = (
+    ("across", "times", "Times on every machine", plots_across.absolute_times),
+    ("memory_and_size", "memory", "Size and memory", plots_across.memory_and_size),
+)
+
+
+def _charts_across(report: Report) -> list[Chart]:
+    """The charts over all machines, each kind once for each setting."""
+    study, found = report.study, []
+    if "across" in report.tables:
+        for setting, part in across.by_setting(study, report.tables["speedup"]).items():
+            for variant, mine in part.groupby("variant", sort=False):
+                where = ", ".join(filter(None, (variant, study.setting_label(setting))))
+                draw = partial(plots_across.heat_map, study, mine, setting, variant)
+                found.append(Chart(f"across_speedup_{slug(where)}", f"Speedups, {where}", draw, mine.copy, "speedups"))
+    for table, topic, title, function in _OVER_MACHINES:
+        if table in report.tables:
+            for setting, part in across.by_setting(study, report.tables[table]).items():
+                where = study.setting_label(setting)
+                name = slug("_".join(filter(None, ("across", topic, where))))
+                draw = partial(function, study, part, setting)
+                found.append(Chart(name, ", ".join(filter(None, (title, where))), draw, part.copy, topic))
+    return found
+
+
+def _charts_over_time(report: Report) -> list[Chart]:
+    """The charts of thread counts, of the campaign's course and of iterations; of many machines none."""
+    study, found = report.study, []
+    if across.many(study):
+        return []
+    if "threads" in report.tables:
+        for (machine, rest), part in across.by_sweep(study, report.tables["threads"]).items():
+            stem = slug("_".join(filter(None, (study.stems[machine], "threads", across.sweep_label(study, rest)))))
+            for name, column in (("time", "mean_ms"), ("gain", "speedup")):
+                draw = partial(plots_across.threads, study, part, machine, rest, column)
+                found.append(Chart(f"{stem}_{name}", f"Threads, {study.labels[machine]}", draw, part.copy, "threads"))
+    for machine, part in across.by_machine(report.tables["timeline"]).items():
+        draw = partial(plots_across.timeline, study, part, machine)
+        title = f"Timeline, {study.labels[machine]}"
+        found.append(Chart(f"{study.stems[machine]}_timeline", title, draw, part.copy, "timeline"))
+    for place, stem in study.group_stems.items():
+        draw, data = partial(plots_across.iterations, study, *place), partial(across.iterations, study, *place)
+        title = f"Single iterations, {study.place_label(*place)}"
+        found.append(Chart(f"{stem}_iterations", title, draw, data, "iterations"))
     return found
 
 
@@ -326,6 +394,8 @@ def render(report: Report, todo: Sequence[Chart], plots_directory: Path) -> dict
         "tables_ops": tables_ops,
         "found": opening.found(study, report.tables["speedup"]),
         "sure": opening.sure(study, report.tables["speedup"], report.tables["trust"]),
+        "of_topic": lambda topic: [name for name, chart in drawn.items() if chart.topic == topic],
+        "too_many": across.many(study),
         "counts": study.runs["status"].value_counts().to_dict(),
         "metric": metric_label(report.metric),
         "metrics": [report.metric, *(m for m in metrics if m != report.metric)],

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis import stats, validity
-from analysis.study import CLOCK_OFFSET_S, Machine, Study, mapping, metric_label
+from analysis import claims, stats, validity
+from analysis.study import CLOCK_OFFSET_S, SETTING, Machine, Setting, Study, mapping, metric_label
 from analysis.tables import GEOMEAN, by_place, count, interval, number, places
 
 FEW_REPETITIONS = 5
@@ -23,6 +23,7 @@ AUTOCORRELATION_P = 0.01  # one false alarm in a hundred machines
 CONTAINERS = ("container", "docker", "podman", "lxc", "systemd-nspawn", "openvz", "rkt", "proot")
 
 _NAMED = 20  # hosts
+_PAIRS = 3  # of boards
 
 UNTRUSTED, CAUTION, NOTE = "untrusted", "caution", "note"
 
@@ -57,8 +58,15 @@ def overall(speedups: pd.DataFrame) -> str:
     return f"{comparisons} with {models['baseline_variant'].iloc[0]} on the same machine: {_listed(parts)}."
 
 
-def findings(study: Study, speedups: pd.DataFrame, effects: pd.DataFrame) -> list[Finding]:
-    """What was found on each machine; each number with its 95 % interval."""
+def findings(
+    study: Study, speedups: pd.DataFrame, effects: pd.DataFrame, study_findings: pd.DataFrame
+) -> list[Finding]:
+    """What was found over all machines and on each; each number with its 95 % interval."""
+    over_machines, on_machines = _of_study(study, study_findings), _on_machines(study, speedups, effects)
+    return [*over_machines, *on_machines] if len(on_machines) > 1 else [*on_machines, *over_machines]
+
+
+def _on_machines(study: Study, speedups: pd.DataFrame, effects: pd.DataFrame) -> list[Finding]:
     all_effects = by_place(study, effects)
     found = []
     for (machine, setting), rows in by_place(study, speedups).items():
@@ -131,6 +139,111 @@ def _side_effects(effects: pd.DataFrame) -> list[str]:
 
 def _ratio(value: float, low: float, high: float) -> str:
     return f"{number(value)} ({interval(low, high)})"
+
+
+# --- the study's findings ---------------------------------------------------------------------------------------------
+
+
+def _of_study(study: Study, table: pd.DataFrame) -> list[Finding]:
+    """`claims.study_findings` in sentences: one finding for each variant and setting."""
+    found = []
+    for (variant, *values), rows in table.groupby(["variant", *SETTING], sort=False, dropna=False):
+        setting = study.setting_label(Setting(*(None if pd.isna(value) else value for value in values)))
+        sentences = [text for part in _STUDY_SENTENCES for text in part(study, rows)]
+        sentences += _unsaid(rows, said=bool(sentences))
+        if sentences:
+            found.append(Finding(", ".join(filter(None, ("The study's findings", variant, setting))), sentences))
+    return found
+
+
+def _measured(rows: pd.DataFrame, finding: str) -> list:
+    """The rows of a finding that are judged by their interval."""
+    mine = rows[(rows["finding"] == finding) & rows["p_holm"].notna()]
+    return list(mine.itertuples())
+
+
+def _in_general(_: Study, rows: pd.DataFrame) -> list[str]:
+    return [
+        f"{row.variant} is {_ratio(row.value, row.ci_low, row.ci_high)} times as fast as {row.baseline_variant} in the "
+        f"geometric mean over {count(row.n, 'kind')} of machine: {row.verdict}."
+        for row in _measured(rows, claims.GENERAL)
+    ]
+
+
+def _where_slower(study: Study, rows: pd.DataFrame) -> list[str]:
+    """On which machines, and in which models on how many; of a single machine its own sentences say it."""
+    mine = rows[rows["finding"] == claims.SLOWER]
+    machines, models = mine[mine["verdict"] != ""], mine[mine["verdict"] == ""]
+    if len(machines) < 2:
+        return []
+    slower = [
+        f"{row.subject} {_ratio(row.value, row.ci_low, row.ci_high)}"
+        for row in machines[machines["verdict"] == stats.SLOWER].itertuples()
+    ]
+    text = f"Slower in the mean of the models: {_some(slower, 5)}." if slower else "Slower in the mean on no machine."
+    single = [f"{row.subject} on {row.value:.0f} of {row.n}" for row in models.itertuples() if row.value]
+    return [text, *([f"Slower in single models: {_some(single, 10)} machines."] if single else [])]
+
+
+def _by_instructions(_: Study, rows: pd.DataFrame) -> list[str]:
+    return [
+        f"Machines with VNNI gain {_ratio(row.value, row.ci_low, row.ci_high)} times what x86 machines without it gain "
+        f"({row.n} kinds of machine): {row.verdict}."
+        for row in _measured(rows, claims.VNNI)
+    ]
+
+
+def _on_boards(_: Study, rows: pd.DataFrame) -> list[str]:
+    sentences = []
+    for finding, text in (
+        (claims.PI_SPEED, "With {variant} a Raspberry Pi 5 is {ratio} times as fast as a 4 (the study: about three)"),
+        (claims.PI_GAIN, "The speedup on a Raspberry Pi 5 is {ratio} times that on a 4"),
+    ):
+        pairs = _measured(rows, finding)
+        for row in pairs[:_PAIRS]:
+            ratio = _ratio(row.value, row.ci_low, row.ci_high)
+            which = f", {row.subject}" if len(pairs) > 1 else ""
+            sentences.append(f"{text.format(variant=row.variant, ratio=ratio)}{which}: {row.verdict}.")
+        if len(pairs) > _PAIRS:
+            sentences.append(f"{len(pairs) - _PAIRS} more pairs of boards are in tables/study_findings.csv.")
+    return sentences
+
+
+def _beside_speed(_: Study, rows: pd.DataFrame) -> list[str]:
+    sentences = [
+        f"Initialization is {_ratio(row.value, row.ci_low, row.ci_high)} times as fast over {count(row.n, 'kind')} of "
+        f"machine: {row.verdict}."
+        for row in _measured(rows, claims.INITIALIZATION)
+    ]
+    still = rows[(rows["finding"] == claims.STILL_INITIALIZED) & rows["value"].notna()]
+    sentences += [
+        f"In {row.value:.0f} of {count(row.n, 'comparison')} without faster inference, initialization is faster."
+        for row in still.itertuples()
+    ]
+    sentences += [
+        f"Overall memory is {_ratio(1 / row.value, 1 / row.ci_high, 1 / row.ci_low)} of {row.baseline_variant}'s: "
+        f"{row.verdict}."
+        for row in _measured(rows, claims.MEMORY)
+    ]
+    return sentences
+
+
+_STUDY_SENTENCES = (_in_general, _where_slower, _by_instructions, _on_boards, _beside_speed)
+
+
+def _unsaid(rows: pd.DataFrame, said: bool) -> list[str]:
+    """What could not be measured or compared, and why; the baseline's alone is not worth a line."""
+    sentences = []
+    only_boards = set(rows["finding"]) == {claims.PI_SPEED}
+    for verdict in (stats.NOT_COMPARABLE, claims.NOT_MEASURED):
+        mine = rows[(rows["verdict"] == verdict)]
+        by_reason: dict[str, list[str]] = {}
+        for row in mine.itertuples():
+            by_reason.setdefault(row.basis, []).append(row.finding)
+        parts = [f"{_listed(list(dict.fromkeys(names)))} ({why})" for why, names in by_reason.items()]
+        if parts and (said or not only_boards or verdict == stats.NOT_COMPARABLE):
+            sentences.append(f"{verdict.capitalize()}: {'; '.join(parts)}.")
+    return sentences
 
 
 # --- how far to trust it ----------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import stats
+from analysis import claims, isa, stats
 from analysis.study import (
     STUDY_METRICS,
     Machine,
@@ -51,7 +51,10 @@ class Grid:
 
 
 def at_a_glance(study: Study, table: pd.DataFrame) -> Grid:
-    """Speedups alone: a row per machine, setting and candidate, a column per model."""
+    """Speedups alone: a row per machine, setting and candidate, a column per model; machines group by group."""
+    groups = isa.groups(study)
+    order = {machine: i for i, machine in enumerate(groups)}
+    grouped = len(set(groups.values())) > 1
     models = sorted({model for model in table["model"] if model != GEOMEAN}, key=model_key)
     rows: dict[tuple, dict[str, str]] = defaultdict(dict)
     for place, row in zip(places(study, table), table.itertuples(), strict=True):
@@ -61,6 +64,7 @@ def at_a_glance(study: Study, table: pd.DataFrame) -> Grid:
         text = f"{sign}{number(row.speedup)}" + (f" ({share})" if share else "")
         rows[*place, row.variant][row.model] = text if compared else row.verdict
     head = [
+        *(["Instructions"] if grouped else []),
         "Machine",
         *map(_setting_head, study.varying),
         "Candidate",
@@ -70,8 +74,13 @@ def at_a_glance(study: Study, table: pd.DataFrame) -> Grid:
     return Grid.of(
         head,
         (
-            [*_place(study, machine, setting), variant, *(of_model.get(model, "") for model in (*models, GEOMEAN))]
-            for (machine, setting, variant), of_model in rows.items()
+            [
+                *([groups[machine].label] if grouped else []),
+                *_place(study, machine, setting),
+                variant,
+                *(of_model.get(model, "") for model in (*models, GEOMEAN)),
+            ]
+            for (machine, setting, variant), of_model in sorted(rows.items(), key=lambda item: order[item[0][0]])
         ),
     )
 
@@ -133,6 +142,65 @@ def effects(study: Study, table: pd.DataFrame) -> Grid:
             rows.append([*_place(study, *place), row.variant, label, *ratio, models])
     head = ["Candidate", "Metric", "#Baseline / candidate", "#95 % interval", "Geometric mean of"]
     return Grid.of([*_place_head(study), *head], rows)
+
+
+def study_findings(study: Study, table: pd.DataFrame) -> Grid:
+    """`claims.study_findings`: the study's findings, computed anew; without the single models of two boards."""
+    table = table[table["n"].notna() | (table["verdict"] != "")]
+    head = ["Finding", "Variant", *map(_setting_head, study.varying), "Of", "What"]
+    head += ["#Value", "#95 % interval", "#p (Holm)", "#n", "Verdict", "Basis"]
+    rows = [
+        [
+            *(row.finding, row.variant, *map(_text, (getattr(row, name) for name in study.varying))),
+            *(row.subject, row.quantity),
+            f"{row.value:.0f}" if row.quantity in claims.COUNTS and pd.notna(row.value) else number(row.value),
+            *(interval(row.ci_low, row.ci_high), p_value(row.p_holm), _text(row.n), row.verdict, row.basis),
+        ]
+        for row in table.itertuples()
+    ]
+    return _without_empty(Grid.of(head, rows), unknown="")
+
+
+def _text(value: Any) -> str:
+    return "" if pd.isna(value) else str(value)
+
+
+def across(study: Study, table: pd.DataFrame) -> Grid:
+    """`across.across`: the time of each configuration on every machine."""
+    head = ["Model", "Variant", *map(_setting_head, study.varying), "Instructions", "Machine", "#n", "#Mean (ms)"]
+    head += ["#95 % interval", "#Speed relative to the fastest", "#95 % interval", "Verdict", "Remark"]
+    rows = [
+        [
+            *(
+                row.model,
+                row.variant,
+                *_place(study, machine, setting)[1:],
+                row.group,
+                study.labels[machine],
+                str(row.n),
+            ),
+            *(number(row.mean_ms), interval(row.mean_ci_low_ms, row.mean_ci_high_ms)),
+            *(number(row.relative_speed), interval(row.ci_low, row.ci_high), row.verdict),
+            _remark(row.reason, row.remark),
+        ]
+        for (machine, setting), row in zip(places(study, table), table.itertuples(), strict=True)
+    ]
+    return _without_empty(Grid.of(head, rows), unknown="")
+
+
+def threads(study: Study, table: pd.DataFrame) -> Grid:
+    """`across.threads`: what more threads gain."""
+    head = ["Machine", "Model", "Variant", *map(_setting_head, study.varying), "#n", "#Mean (ms)", "#95 % interval"]
+    head += ["#Speedup", "#95 % interval", "#Efficiency", "Remark"]
+    rows = [
+        [
+            *(study.labels[machine], row.model, row.variant, *_place(study, machine, setting)[1:], str(row.n)),
+            *(number(row.mean_ms), interval(row.mean_ci_low_ms, row.mean_ci_high_ms), number(row.speedup)),
+            *(interval(row.ci_low, row.ci_high), number(row.efficiency, 2), row.reason),
+        ]
+        for (machine, setting), row in zip(places(study, table), table.itertuples(), strict=True)
+    ]
+    return _without_empty(Grid.of(head, rows), unknown="")
 
 
 def final_result(table: pd.DataFrame) -> Grid:

@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from analysis import hover, plotted, stats
+from analysis import hover, isa, plotted, stats
 from analysis.comparison import REGRESSION, change
 from analysis.study import Machine, Setting, Study, metric_label, model_key, variant_key
 from analysis.tables import GEOMEAN, interval, number, places, share_of_models
@@ -139,10 +139,15 @@ def speedup(study: Study, table: pd.DataFrame, machine: Machine, setting: Settin
 
 def speedup_overview(study: Study, table: pd.DataFrame) -> Figure:
     """The geometric means of all machines and settings with their intervals; each model's speedup as a small dot."""
-    variants = list(table["variant"].drop_duplicates())
+    variants = list(dict.fromkeys(table["variant"]))
     of_rows = places(study, table)
-    machines = list(dict.fromkeys(of_rows))
-    names = [_wrapped(study.place_label(*place), 40) for place in machines]
+    of_machine: dict[Machine, list[tuple[Machine, Setting]]] = defaultdict(list)
+    for place in dict.fromkeys(of_rows):
+        of_machine[place[0]].append(place)
+    rows = []
+    for row in isa.in_groups(study, of_machine):
+        rows += [row] if isinstance(row, isa.Heading) else of_machine[row]
+    names = [_wrapped(row if isinstance(row, isa.Heading) else study.place_label(*row), 40) for row in rows]
     figure, axes = _rows(
         names,
         max(0.3, 0.17 * len(variants)),
@@ -151,8 +156,9 @@ def speedup_overview(study: Study, table: pd.DataFrame) -> Figure:
         right=2.3,
         key=[(v, _colours(study)[v]) for v in variants],
     )
+    _embolden(axes, rows)
     for row, place in zip(table.itertuples(), of_rows, strict=True):
-        y = machines.index(place) + _offsets(len(variants))[variants.index(row.variant)]
+        y = rows.index(place) + _offsets(len(variants))[variants.index(row.variant)]
         colour = _colours(study)[row.variant]
         if row.model == GEOMEAN:
             _speedup_mark(axes, row, y, colour)
@@ -435,6 +441,13 @@ def _rows(
     axes.set_ylim(len(names) - 0.45, -0.55)
     axes.tick_params(axis="y", length=0)
     return figure, axes
+
+
+def _embolden(axes: Axes, rows: Sequence[object]) -> None:
+    """Make the names of headings bold among those of the rows."""
+    for row, label in zip(rows, axes.get_yticklabels(), strict=True):
+        if isinstance(row, isa.Heading):
+            label.set(fontweight="bold", fontsize=8, color=_QUIET)
 
 
 def _beside(axes: Axes, y: float, text: str, colour: str) -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from analysis.across import absence
 from analysis.names import DEFAULT_METRIC
 from analysis.study import Cell, Machine, Setting, Study
 
@@ -39,15 +40,9 @@ def bars(study: Study, machine: Machine, setting: Setting, metric: str) -> list[
         values = study.sample(cell, metric).values
         mean = float(np.mean(values)) if values else np.nan
         sd = float(np.std(values, ddof=1)) if len(values) > 1 else np.nan
-        absent = "" if values else _absence(study, cell)
+        absent = "" if values else absence(study, cell)
         rows.append(Bar(cell.model, cell.variant, metric, len(values), mean, sd, absent))
     return rows
-
-
-def _absence(study: Study, cell: Cell) -> str:
-    if study.n(cell, "ok"):
-        return "not reported"
-    return " / ".join(status for status in ("invalid", "failed") if study.n(cell, status)) or "no run"
 
 
 class Repetition(NamedTuple):

@@ -28,7 +28,9 @@ from benchmarks.synthetic import write_campaign
 from tests.unit.datasets import STUDY_MS, dataset, decided, run, study_rows
 
 ROOT = Path(__file__).resolve().parents[2]
-SECTIONS = ["short", "found", "trust", "machines", "speedups", "charts", "measured", "runs", "missing"]
+SECTIONS = [
+    "short", "found", "trust", "machines", "speedups", "across", "charts", "measured", "runs", "missing",
+]  # fmt: skip
 
 
 def entry(model: str, variant: str) -> dict:
