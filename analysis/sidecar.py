@@ -38,8 +38,7 @@ _THROTTLED_KEYS = ("before.throttled", "during.throttled", "after.throttled")
 
 def parse(text: str) -> dict[str, str]:
     """Read the `key=value` lines; `-` means not set and is left out."""
-    facts = dict([line.split("=", 1) for line in text.split("\n") if "=" in line])
-    return {key: value for key, value in facts.items() if value != "-"}
+    return {key: value for key, _, value in [line.partition("=") for line in text.split("\n")] if value != "-"}
 
 
 def number(facts: Mapping[str, str], key: str) -> float | None:
@@ -113,10 +112,7 @@ def _disturbances(facts: Mapping[str, str]) -> Iterator[str]:
 
 def rise(facts: Mapping[str, str], counter: str) -> int | None:
     """By how much a counter of the machine rose during the run; None where it is not there, or began anew."""
-    before, after = "before." + counter, "after." + counter
-    if before not in facts or after not in facts:
-        return None
-    early, late = integer(facts, before), integer(facts, after)
+    early, late = integer(facts, "before." + counter), integer(facts, "after." + counter)
     return None if early is None or late is None or late < early else late - early
 
 

@@ -294,7 +294,8 @@ def final_result(study: Study, machine: Machine) -> pd.DataFrame:
         for metric in STUDY_METRICS:
             values = study.sample(cell, metric).values
             row[metric] = np.mean(values) if values else math.nan
-            row[f"{metric}_sd"] = np.std(values, ddof=1) if len(values) > 1 else math.nan
+            sd = np.std(values, ddof=1) if len(values) > 1 else math.nan
+            row[f"{metric}_sd"] = 0.0 if len(values) > 1 and not np.ptp(values) else sd  # equal: no rounding's spread
     columns = [name for metric in STUDY_METRICS for name in (metric, f"{metric}_sd")]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns, dtype=float).rename_axis("model")
 

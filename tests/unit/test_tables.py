@@ -494,3 +494,12 @@ def test_a_machine_that_measured_nothing_cost_something_all_the_same():
 
 def test_machines_that_were_not_leased_have_no_cost():
     assert tables.cost(leased(runs(PAIR))).empty
+
+
+def test_equal_values_have_no_spread():
+    """Of 17.808 seven times over, numpy's mean is off in the last bit, and so is its standard deviation."""
+    rows = [run(repetition=n, first_inference_ms=17.808) for n in range(1, 8)]
+    study = Study(dataset(rows))
+    table = tables.final_result(study, study.machines[0])
+    assert table["first_inference_ms_sd"].item() == 0
+    assert grids.final_result(table).rows[0][1] == "17.8 ± 0.0"
