@@ -346,7 +346,7 @@ def tables_of(study: Study, summary: pd.DataFrame, metric: str) -> dict[str, pd.
     if len(measured(study)) > 1:
         found["across"] = across(study, summary, metric)
     found["timeline"] = timeline(study, metric)
-    return {name: table for name, table in found.items() if name == "timeline" or not table.empty}
+    return {name: table for name, table in found.items() if not table.empty}
 
 
 def measured(study: Study) -> list[Machine]:

@@ -249,7 +249,8 @@ def _charts_over_time(report: Report) -> list[Chart]:
             for name, column in (("time", "mean_ms"), ("gain", "speedup")):
                 draw = partial(plots_across.threads, study, part, machine, rest, column)
                 found.append(Chart(f"{stem}_{name}", f"Threads, {study.labels[machine]}", draw, part.copy, "threads"))
-    for machine, part in across.by_machine(report.tables["timeline"]).items():
+    timeline = report.tables.get("timeline")
+    for machine, part in {} if timeline is None else across.by_machine(timeline).items():
         draw = partial(plots_across.timeline, study, part, machine)
         title = f"Timeline, {study.labels[machine]}"
         found.append(Chart(f"{study.stems[machine]}_timeline", title, draw, part.copy, "timeline"))

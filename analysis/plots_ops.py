@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from analysis.plots import _QUIET, _beside, _colours, _offsets, _rows, _wrapped
-from analysis.study import Machine, Setting, Study
+from analysis.study import Machine, Setting, Study, variant_key
 from analysis.tables import by_place, count
 from analysis.tables_ops import chart_names, counted, milliseconds
 
@@ -30,7 +30,7 @@ def charts(study: Study, table: pd.DataFrame | None) -> Iterator[tuple[str, str,
 def operators(study: Study, table: pd.DataFrame, machine: Machine, setting: Setting, model: str) -> Figure:
     """Time per inference by kind of operator, a bar for each variant; `table` is the place's part of the operators."""
     own = counted(table[table["model"] == model])
-    variants = [variant for variant in study.variants if variant in set(own["variant"])]
+    variants = sorted(set(own["variant"]), key=variant_key)
     ms = own.pivot_table(index="operator", columns="variant", values="ms", aggfunc="sum")[variants]
     ms = ms.loc[ms.max(axis="columns").sort_values(ascending=False, kind="stable").index]
     shown = ms if len(ms) <= _KINDS + 1 else ms.iloc[:_KINDS]
