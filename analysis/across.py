@@ -33,7 +33,7 @@ from analysis.study import (
 from analysis.tables import _cell_columns as cell_columns
 from analysis.tables import places
 
-MANY = 30  # machines; with more, charts show groups of machines
+MANY = 30  # machines; with more, charts show groups of machines, and each machine has a page of its own
 
 FASTEST = "fastest"  # the verdict of the machine that the others are compared with
 _MUST_AGREE = ("weights", "runner_version")

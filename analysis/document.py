@@ -79,7 +79,7 @@ class Report:
     @property
     def many(self) -> bool:
         """Whether there are too many machines for one page."""
-        return len(self.study.machines) > many.MACHINES
+        return across.many(self.study)
 
     @property
     def complete(self) -> bool:
@@ -114,7 +114,7 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
         "study_findings": study_findings,
         **across.tables_of(study, summary, metric),
         **tables_ops.tables(study, baseline),
-        **(_of_many(study, speedups) if len(study.machines) > many.MACHINES else {}),
+        **(_of_many(study, speedups) if across.many(study) else {}),
     }
     made = {
         "runs": tables.runs(study),
@@ -189,14 +189,14 @@ class Chart:
 def charts(report: Report) -> list[Chart]:
     """All charts of a report."""
     study, speedups = report.study, report.tables["speedup"]
-    if report.many:  # those of a machine are drawn when a report of that machine is made
-        draw = partial(plots.speedups_by_model, study, speedups)
-        return [Chart("speedup_by_model", "Speedups over machines", draw)]
     found = []
     if len(study.groups) > 1 and len(speedups):
-        overview = plots_across.speedup_of_groups if across.many(study) else plots.speedup_overview
+        overview = plots_across.speedup_of_groups if report.many else plots.speedup_overview
         draw, data = partial(overview, study, speedups), partial(plotted.speedup_overview, speedups)
         found.append(Chart("speedup", "Speedups on every machine", draw, data))
+    if report.many:  # those of a machine are drawn when a report of that machine is made
+        draw, data = partial(plots.speedups_by_model, study, speedups), report.tables["speedup_by_model"].copy
+        return [Chart("speedup_by_model", "Speedups over machines", draw, data), *found, *_charts_across(report)]
     of_place = tables.by_place(study, speedups)
     for place, stem in study.group_stems.items():
         where = study.place_label(*place)
@@ -239,10 +239,8 @@ def _charts_across(report: Report) -> list[Chart]:
 
 
 def _charts_over_time(report: Report) -> list[Chart]:
-    """The charts of thread counts, of the campaign's course and of iterations; of many machines none."""
+    """The charts of thread counts, of the campaign's course and of iterations."""
     study, found = report.study, []
-    if across.many(study):
-        return []
     if "threads" in report.tables:
         for (machine, rest), part in across.by_sweep(study, report.tables["threads"]).items():
             stem = slug("_".join(filter(None, (study.stems[machine], "threads", across.sweep_label(study, rest)))))
@@ -385,7 +383,7 @@ TEMPLATES.filters |= {"markdown": grids.markdown, "text": grids.markdown_text}
 def render(report: Report, todo: Sequence[Chart], plots_directory: Path) -> dict[str, str]:
     """report.html and report.md, whose charts are in `plots_directory`."""
     study = report.study
-    drawn = {chart.name: chart for chart in todo if (plots_directory / f"{chart.name}.svg").exists()}
+    drawn = _drawn(todo, plots_directory)
     metrics = report.metrics if len(study.groups) <= _ALL_METRICS_EMBEDDED else [report.metric]
     context = {
         "report": report,
@@ -396,7 +394,6 @@ def render(report: Report, todo: Sequence[Chart], plots_directory: Path) -> dict
         "found": opening.found(study, report.tables["speedup"]),
         "sure": opening.sure(study, report.tables["speedup"], report.tables["trust"]),
         "of_topic": lambda topic: [name for name, chart in drawn.items() if chart.topic == topic],
-        "too_many": across.many(study),
         "counts": study.runs["status"].value_counts().to_dict(),
         "metric": metric_label(report.metric),
         "metrics": [report.metric, *(m for m in metrics if m != report.metric)],
@@ -408,6 +405,11 @@ def render(report: Report, todo: Sequence[Chart], plots_directory: Path) -> dict
     return {name: TEMPLATES.get_template(f"{name}.j2").render(context) for name in ("report.html", "report.md")}
 
 
+def _drawn(todo: Sequence[Chart], directory: Path) -> dict[str, Chart]:
+    """The charts that had something to draw, by name."""
+    return {chart.name: chart for chart in todo if (directory / f"{chart.name}.svg").exists()}
+
+
 def _inlined(chart: Chart, directory: Path) -> str:
     svg = (directory / f"{chart.name}.svg").read_text(encoding="utf-8")
     return hover.inlined(svg, chart.title, f"{chart.name}-")
@@ -416,6 +418,7 @@ def _inlined(chart: Chart, directory: Path) -> str:
 def _many_pages(report: Report, todo: Sequence[Chart], plots_directory: Path) -> Iterator[tuple[str, str]]:
     """report.html and report.md of many machines together, and hosts/<host>.html of each: names and texts."""
     study, speedups = report.study, report.tables["speedup"]
+    drawn = _drawn(todo, plots_directory)
     context = {
         "report": report,
         "study": study,
@@ -426,8 +429,9 @@ def _many_pages(report: Report, todo: Sequence[Chart], plots_directory: Path) ->
         "counts": study.runs["status"].value_counts().to_dict(),
         "metric": metric_label(report.metric),
         "campaigns": list(dict.fromkeys(machine.campaign for machine in study.machines)),
-        "links": {study.labels[machine]: stem for machine, stem in study.stems.items()},
-        "charts": [(c, _inlined(c, plots_directory)) for c in todo if (plots_directory / f"{c.name}.svg").exists()],
+        "links": {study.labels[machine]: f"hosts/{stem}.html" for machine, stem in study.stems.items()},
+        "charts": drawn,
+        "svg": lambda name: _inlined(drawn[name], plots_directory),
     }
     for name in ("report.html", "report.md"):
         yield name, TEMPLATES.get_template(name.replace("report", "many") + ".j2").render(context)

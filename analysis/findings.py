@@ -375,7 +375,7 @@ def _of_campaigns(study: Study) -> list[Notice]:
     for name in study.dataset.campaigns:
         if study.asked(name).get("profile") == "quick":
             text = (
-                f"Campaign {name} has the profile quick: short runs for a first look, not for publication. Use study."
+                f"Campaign {name} has the profile quick: short runs for a first look, not for publication. Use precise."
             )
             found.append(Notice(CAUTION, text))
         if mapping(study.campaign(name).get("git")).get("dirty"):

@@ -14,7 +14,6 @@ from analysis.grids import Grid
 from analysis.study import Machine, Study, mapping, model_key, variant_key
 from analysis.tables import GEOMEAN, interval, number, places, share_of_models
 
-MACHINES = 30  # with more, each has a page of its own
 SHOWN = 20  # of a list that may be as long as there are logs
 ENDS = 10  # machines that gain most, and least
 

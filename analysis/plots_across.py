@@ -1,7 +1,7 @@
 """The charts that look across machines, thread counts and time; like those in `plots`, whose layout they share.
 
 Each is drawn from a table of `across` or `tables` and returns None where there is nothing to draw. With more than
-`MANY` machines, those of one architecture and instruction set share a row.
+`across.MANY` machines, those of one architecture and instruction set share a row.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from analysis import across, isa, stats
-from analysis.across import HALVES, MANY, STATES
+from analysis.across import HALVES, STATES
 from analysis.claims import mean_over
 from analysis.plots import (
     _ALARM,
@@ -53,7 +53,7 @@ def heat_map(study: Study, table: pd.DataFrame, setting: Setting, variant: str) 
         return None
     models = [*sorted(set(table["model"]) - {GEOMEAN}, key=model_key), GEOMEAN]
     machines = list(dict.fromkeys(map(Machine, table["campaign"], table["host"])))
-    if len(machines) > MANY:
+    if len(machines) > across.MANY:
         rows, cells = _cells_of_groups(study, table)
         what = "Numbers: geometric mean over the machines of a group; ≈: the 95 % interval over them contains 1."
     else:
@@ -191,7 +191,7 @@ def absolute_times(study: Study, table: pd.DataFrame, setting: Setting) -> Figur
     models = sorted(set(table["model"]), key=model_key)
     variants = [variant for variant in study.variants if variant in set(table["variant"])]
     machines = list(dict.fromkeys(map(Machine, table["campaign"], table["host"])))
-    many = len(machines) > MANY
+    many = len(machines) > across.MANY
     if many:
         rows = list(dict.fromkeys(table["group"]))
         what = "Dots: the median of the machines of a group; thick lines: their quartiles; thin: least to most."
@@ -322,7 +322,7 @@ def memory_and_size(study: Study, table: pd.DataFrame, setting: Setting) -> Figu
     said = "The size is that of the file. " if measures[0][0] == "model_size_mb" else ""
     said += f"Memory: means of {_n(table['n'])} repetitions" if table["n"].any() else ""
     said += f", averaged over {machines} machines" if machines > 1 else ""
-    said += "; dots: single machines." if 1 < machines <= MANY else "."
+    said += "; dots: single machines." if 1 < machines <= across.MANY else "."
     figure, panels = _panels(
         [""] * len(measures),
         2,
@@ -342,10 +342,10 @@ def memory_and_size(study: Study, table: pd.DataFrame, setting: Setting) -> Figu
             means = of_model.mean()
             y = [lines[model] for model in means.index]
             axes.barh(y, means, 0.92 * pitch, color=_colours(study)[variant])
-            if column == "memory_overall_mb" and 1 < machines <= MANY:
+            if column == "memory_overall_mb" and 1 < machines <= across.MANY:
                 dots = [lines[model] for model in mine["model"]]
                 axes.plot(mine[column], dots, "o", color="black", markersize=2, alpha=0.5, markeredgewidth=0)
-            ends = of_model.max() if column == "memory_overall_mb" and machines <= MANY else means
+            ends = of_model.max() if column == "memory_overall_mb" and machines <= across.MANY else means
             for model, mean in means.items():
                 axes.annotate(
                     number(mean), (max(ends[model], 0), lines[model]), (3, 0), textcoords="offset points",

@@ -36,6 +36,8 @@ VENV_NEEDS_MB = 1500
 PROFILES_HINT = """
 That was the quick profile: few, short repetitions. The full study (ten repetitions, about ten minutes to an hour):
   make run PROFILE=study
+Until everything is known to 1 %, for publication:
+  make run PROFILE=precise
 Other settings: roles/campaign/defaults/main.yml. Other machines: add them to an inventory (README.md)."""
 MARK = ".archive"  # in a campaign's directory until its archive is whole: which command measures it
 RESUME_DAYS = 7  # as campaign_resume_days

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 
-from analysis import document, many
+from analysis import across, document, many
 from analysis.study import Study
 from analysis.tables import speedups
 from tests.unit.datasets import dataset, study_rows
@@ -19,7 +19,7 @@ HOSTS = 11
 @pytest.fixture(scope="module", autouse=True)
 def few_are_many():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(many, "MACHINES", HOSTS - 1)
+        patch.setattr(across, "MANY", HOSTS - 1)
         yield
 
 
