@@ -773,7 +773,7 @@ read_log() { # stdout: for each rule its name, and behind a tab what speaks agai
       total = 0
       for (i = 1; i <= size; i++) total += value[i]
     }
-    !timings && /Running benchmark for at least [0-9]/ { asked = substr($0, index($0, " at least ") + 10) + 0 }
+    /Min num runs: \[[0-9]/ { asked = substr($0, index($0, "Min num runs: [") + 15) + 0 } # printed where it was given
     !timings && /count=[0-9]/ { timed = substr($0, index($0, "count=") + 6) + 0 }
     /Inference timings in us:/ { timings = 1 }
     /^EDGEBENCH iteration_cpu_us=\[/ { read_list(); cpu_us = total }
@@ -789,7 +789,7 @@ read_log() { # stdout: for each rule its name, and behind a tab what speaks agai
         if (percent >= min_cpu) print "cpu"
         else printf "cpu\tthe process was on a CPU for only %.0f %% of the timed part, below %d %%\n", percent, min_cpu
       }
-      if (timings && timed != "") {
+      if (timings && timed != "" && asked != "") {
         if (timed >= asked) print "iterations"
         else printf "iterations\t(%.0f) than asked for (%.0f), since --max_secs was over\n", timed, asked
       }
