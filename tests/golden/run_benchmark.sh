@@ -18,9 +18,10 @@
 # A run that the machine disturbed is kept, with `invalid=<reason>` in its sidecar. When the plan is through, such runs, and
 # failed ones of configurations that worked at least once, are repeated as <run>.retry1, <run>.retry2, ...
 #
-# With a maximum of repetitions above the minimum a configuration whose mean and speedups are known well enough leaves the
-# blocks that follow, and stopping.tsv says when and why. After a pilot, the first lines of the plan, iterations.tsv says how
-# many iterations a process has from then on. Both stand once they are written. They need awk; without it all blocks are run.
+# With a maximum of repetitions above the minimum a configuration whose mean and speedups are known well enough, or that had no
+# valid run so far, leaves the blocks that follow, and stopping.tsv says when and why. After a pilot, the first lines of the plan,
+# iterations.tsv says how many iterations a process has from then on. Both stand once they are written. They need awk; without
+# it all blocks are run.
 #
 # A machine may have to be given back. The file `until`, which may come, change and go at any time, then holds the moment after
 # which no run may be going, in seconds since 1970 by this machine's clock, and behind it in words when the machine goes back.
@@ -1096,16 +1097,16 @@ list_leaving() { # $1: the block that is through. stdout: lines of stopping.tsv
         if (c in has_left) continue
         row = c
         gsub("/", "\t", row)
-        if (!(c in works)) {
-          print row, until, 0, "-", "-", "-", "never worked"
+        if (!n[c]) {
+          print row, until, 0, "-", "-", "-", ((c in works) ? "no valid run" : "never worked")
           continue
         }
         b = baseline_of[group[c]]
         widest = -1
         if (c == b) {
           for (k = 1; k <= size; k++)
-            if (order[k] != b && group[order[k]] == group[b] && order[k] in works) widen(half_of_speedup(b, order[k]))
-        } else if (b in works) widen(half_of_speedup(b, c))
+            if (order[k] != b && group[order[k]] == group[b] && n[order[k]]) widen(half_of_speedup(b, order[k]))
+        } else if (n[b]) widen(half_of_speedup(b, c))
         half = half_of_mean(c)
         if (n[c] >= least && half <= target && widest <= target)
           print row, until, n[c], sprintf("%.6g", mean[c] / 1000), shown(half), shown(widest), "narrow"
