@@ -939,7 +939,8 @@ add_iterations() { # to the flags of a repetition; iterations_wanted: the number
 
 choose_iterations() {
   [ ! -e "$run_dir/iterations.tsv" ] || return 0
-  decide iterations.tsv "$(list_iterations)"
+  table=$(list_iterations) || die 70 "awk failed to choose iterations from the pilot; start again, the pilot is not lost"
+  decide iterations.tsv "$table"
   say "iterations per process are chosen: iterations.tsv"
 }
 
@@ -1014,7 +1015,7 @@ list_iterations() { # stdout: iterations.tsv
 end_block() { # $1: the block that is through. Which configurations leave the plan after it?
   # Where later ones have begun, it was decided already.
   [ "$1" -ge "$min_repetitions" ] && [ "$1" -ge "$last_block" ] || return 0
-  leaving=$(list_leaving "$1")
+  leaving=$(list_leaving "$1") || { say "awk failed: nothing leaves the plan after block $1" && return 0; }
   [ -n "$leaving" ] || return 0
   earlier=$(cat "$run_dir/stopping.tsv" 2>/dev/null) || earlier=$(echo model variant runner threads delegate batch_size input_size \
     block n mean_ms interval_percent speedup_interval_percent reason | tr ' ' "$tab")
