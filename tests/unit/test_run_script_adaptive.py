@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import shutil
 import signal
 import statistics
 import subprocess
@@ -45,7 +46,7 @@ def host(request, tmp_path) -> Iterator[Host]:
 def awk(request, tmp_path):
     """Run a function of the script, with this awk, in a directory with the files that are given."""
     words = AWKS[request.param]
-    if subprocess.run([*words, "BEGIN { exit 0 }"], capture_output=True, check=False).returncode:
+    if not shutil.which(words[0]):
         pytest.skip(f"needs {request.param}")
 
     def run(call: str, **files: str) -> list[list[str]]:
