@@ -237,9 +237,11 @@ def test_what_is_never_valid_leaves_and_holds_nobody_up(host):
 
 def test_a_configuration_that_only_its_pilot_could_run_leaves(host):
     host.prepare(["ok"], campaign=ADAPTIVE | AUTO)
-    host.during("ok", 'case $* in *--min_secs=0.1*) ;; *) exit 3 ;; esac')
+    host.during("ok", "case $* in *--min_secs=0.1*) ;; *) exit 3 ;; esac")
     assert host().returncode == 0
-    assert [(row["block"], row["n"], row["reason"]) for row in host.table("stopping.tsv")] == [("3", "0", "no valid run")]
+    assert [(row["block"], row["n"], row["reason"]) for row in host.table("stopping.tsv")] == [
+        ("3", "0", "no valid run")
+    ]
 
 
 def test_a_baseline_stays_for_its_candidates_and_a_candidate_for_its_speedup(host):
