@@ -142,7 +142,7 @@ def _sidecar(path: Path) -> dict[str, str]:
 
 
 def _measured_s(sidecar: dict[str, str]) -> float | None:
-    """Seconds that a run took, with its waiting; None where the sidecar does not tell, and for pilots: they are short."""
+    """Seconds that a run took, with its waiting; None where it does not tell, and for pilots: they are short."""
     if sidecar.get("phase") == "pilot":
         return None
     try:
