@@ -62,7 +62,7 @@ def stops(values: NDArray, least: int, target_percent: float, baseline: int | No
     """Which configurations of one model and setting leave the plan after the last block of `values`.
 
     Args:
-        values: (..., variants, blocks), as in `mean_half_percent`; a variant without any value never worked.
+        values: (..., variants, blocks), as in `mean_half_percent`; a variant without any value has nothing to wait for.
         least: min_repetitions; fewer blocks than that stop nothing.
         target_percent: of the half widths.
         baseline: position of the baseline among the variants; None = there is none.

@@ -2,13 +2,13 @@
 # Stands in for TensorFlow's official benchmark_model where it cannot be had: its streams, exit codes and lines (TF 2.19
 # and later), with made-up numbers, or those that a test gives. Measures nothing.
 graph=
-num_runs=50
+num_runs=50 given_runs=
 avg_us=${FAKE_AVG_US:-60255.5} std_us=${FAKE_STD_US:-20630} timed=${FAKE_TIMED:-}
 unconsumed=
 for argument; do
     case $argument in
         --graph=*) graph=${argument#*=} ;;
-        --num_runs=*) num_runs=${argument#*=} ;;
+        --num_runs=*) num_runs=${argument#*=} given_runs=yes ;;
         --help)
             printf 'ERROR: usage: %s <flags>\nFlags:\n\t--num_runs=50\tint32\toptional\n\t--graph=\tstring\toptional\n' "$0" >&2
             echo "ERROR: Benchmarking failed." >&2
@@ -27,7 +27,7 @@ if [ -z "$graph" ]; then
     exit 1
 fi
 echo "INFO: Log parameter values verbosely: [0]"
-echo "INFO: Min num runs: [$num_runs]"
+[ -z "$given_runs" ] || echo "INFO: Min num runs: [$num_runs]"
 echo "INFO: Graph: [$graph]"
 echo "INFO: Signature to run: []"
 if [ ! -f "$graph" ]; then

@@ -18,9 +18,10 @@
 # A run that the machine disturbed is kept, with `invalid=<reason>` in its sidecar. When the plan is through, such runs, and
 # failed ones of configurations that worked at least once, are repeated as <run>.retry1, <run>.retry2, ...
 #
-# With a maximum of repetitions above the minimum a configuration whose mean and speedups are known well enough leaves the
-# blocks that follow, and stopping.tsv says when and why. After a pilot, the first lines of the plan, iterations.tsv says how
-# many iterations a process has from then on. Both stand once they are written. They need awk; without it all blocks are run.
+# With a maximum of repetitions above the minimum a configuration whose mean and speedups are known well enough, or that had no
+# valid run so far, leaves the blocks that follow, and stopping.tsv says when and why. After a pilot, the first lines of the plan,
+# iterations.tsv says how many iterations a process has from then on. Both stand once they are written. They need awk; without
+# it all blocks are run.
 #
 # A machine may have to be given back. The file `until`, which may come, change and go at any time, then holds the moment after
 # which no run may be going, in seconds since 1970 by this machine's clock, and behind it in words when the machine goes back.
@@ -773,7 +774,7 @@ read_log() { # stdout: for each rule its name, and behind a tab what speaks agai
       total = 0
       for (i = 1; i <= size; i++) total += value[i]
     }
-    !timings && /Running benchmark for at least [0-9]/ { asked = substr($0, index($0, " at least ") + 10) + 0 }
+    /Min num runs: \[[0-9]/ { asked = substr($0, index($0, "Min num runs: [") + 15) + 0 } # printed where it was given
     !timings && /count=[0-9]/ { timed = substr($0, index($0, "count=") + 6) + 0 }
     /Inference timings in us:/ { timings = 1 }
     /^EDGEBENCH iteration_cpu_us=\[/ { read_list(); cpu_us = total }
@@ -789,7 +790,7 @@ read_log() { # stdout: for each rule its name, and behind a tab what speaks agai
         if (percent >= min_cpu) print "cpu"
         else printf "cpu\tthe process was on a CPU for only %.0f %% of the timed part, below %d %%\n", percent, min_cpu
       }
-      if (timings && timed != "") {
+      if (timings && timed != "" && asked != "") {
         if (timed >= asked) print "iterations"
         else printf "iterations\t(%.0f) than asked for (%.0f), since --max_secs was over\n", timed, asked
       }
@@ -938,7 +939,8 @@ add_iterations() { # to the flags of a repetition; iterations_wanted: the number
 
 choose_iterations() {
   [ ! -e "$run_dir/iterations.tsv" ] || return 0
-  decide iterations.tsv "$(list_iterations)"
+  table=$(list_iterations) || die 70 "awk failed to choose iterations from the pilot; start again, the pilot is not lost"
+  decide iterations.tsv "$table"
   say "iterations per process are chosen: iterations.tsv"
 }
 
@@ -1013,7 +1015,7 @@ list_iterations() { # stdout: iterations.tsv
 end_block() { # $1: the block that is through. Which configurations leave the plan after it?
   # Where later ones have begun, it was decided already.
   [ "$1" -ge "$min_repetitions" ] && [ "$1" -ge "$last_block" ] || return 0
-  leaving=$(list_leaving "$1")
+  leaving=$(list_leaving "$1") || { say "awk failed: nothing leaves the plan after block $1" && return 0; }
   [ -n "$leaving" ] || return 0
   earlier=$(cat "$run_dir/stopping.tsv" 2>/dev/null) || earlier=$(echo model variant runner threads delegate batch_size input_size \
     block n mean_ms interval_percent speedup_interval_percent reason | tr ' ' "$tab")
@@ -1096,16 +1098,16 @@ list_leaving() { # $1: the block that is through. stdout: lines of stopping.tsv
         if (c in has_left) continue
         row = c
         gsub("/", "\t", row)
-        if (!(c in works)) {
-          print row, until, 0, "-", "-", "-", "never worked"
+        if (!n[c]) {
+          print row, until, 0, "-", "-", "-", ((c in works) ? "no valid run" : "never worked")
           continue
         }
         b = baseline_of[group[c]]
         widest = -1
         if (c == b) {
           for (k = 1; k <= size; k++)
-            if (order[k] != b && group[order[k]] == group[b] && order[k] in works) widen(half_of_speedup(b, order[k]))
-        } else if (b in works) widen(half_of_speedup(b, c))
+            if (order[k] != b && group[order[k]] == group[b] && n[order[k]]) widen(half_of_speedup(b, order[k]))
+        } else if (n[b]) widen(half_of_speedup(b, c))
         half = half_of_mean(c)
         if (n[c] >= least && half <= target && widest <= target)
           print row, until, n[c], sprintf("%.6g", mean[c] / 1000), shown(half), shown(widest), "narrow"

@@ -85,6 +85,14 @@ def test_runs_that_are_home_tell_how_long_the_rest_takes(tmp_path):
     assert found == {"total": 40, "left": 38, "run_s": 13.3, "left_s": 507, "basis": "measured"}
 
 
+def test_pilots_count_and_do_not_tell_how_long_the_rest_takes(tmp_path):
+    put_run(tmp_path, 1, phase="pilot")
+    found = estimated(tmp_path)
+    assert (found["left"], found["basis"]) == (39, "estimated")
+    put_run(tmp_path, 2, phase="measure", end_uptime_s="1020.25")
+    assert estimated(tmp_path)["run_s"] == 20.0
+
+
 def test_nothing_is_left_when_all_is_home(tmp_path):
     for number in range(1, 41):
         put_run(tmp_path, number)

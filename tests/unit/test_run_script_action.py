@@ -34,7 +34,7 @@ RUNNING = {"alive": "yes", "is_done": "no", "finished": "12", "total": "70", "le
             {"state": "waiting", "message": "71 C, above 70 C"},
             "12 of 70 runs, about 3 min left, waiting for the machine: 71 C, above 70 C",
         ),
-        ({"at_most": "yes"}, "12 of at most 70 runs, at most 3 min left, now 0013_x"),
+        ({"at_most": "yes"}, "12 of at most 70 runs, about 3 min left at most, now 0013_x"),
         ({"message": "no awk here"}, "12 of 70 runs, about 3 min left, now 0013_x, no awk here"),
         ({"finished": "70", "is_done": "yes", "alive": "no"}, "70 of 70 runs, done"),
         ({"alive": "no", "state": "stopped"}, "12 of 70 runs, not measuring now (stopped)"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import shutil
 import signal
 import statistics
 import subprocess
@@ -27,6 +28,7 @@ AWKS = {
     "original-awk": ["original-awk"],
 }
 ADAPTIVE = {"min_repetitions": 3, "max_repetitions": 8, "target_percent": 1.0}
+AUTO = {"iterations": "auto", "pilot_runs": 2, "flags": "--warmup_runs=1"}
 HEADER = "model variant runner threads delegate batch_size input_size"
 
 
@@ -44,7 +46,7 @@ def host(request, tmp_path) -> Iterator[Host]:
 def awk(request, tmp_path):
     """Run a function of the script, with this awk, in a directory with the files that are given."""
     words = AWKS[request.param]
-    if subprocess.run([*words, "BEGIN { exit 0 }"], capture_output=True, check=False).returncode:
+    if not shutil.which(words[0]):
         pytest.skip(f"needs {request.param}")
 
     def run(call: str, **files: str) -> list[list[str]]:
@@ -220,6 +222,28 @@ def test_what_is_known_leaves_and_what_is_not_stays_to_the_end(host):
     assert "configurations that leave the plan after block 3: 2, see stopping.tsv" in done.stdout
 
 
+def test_what_is_never_valid_leaves_and_holds_nobody_up(host):
+    """A baseline whose runs are all disturbed: its candidate goes by its own mean. Repeats are tried all the same."""
+    host.put("proc/vmstat", "pswpout 0")
+    host.prepare(["ok"], campaign=ADAPTIVE | {"variants": ["float32", "int8"]})
+    swapped = 'echo "pswpout $(($(tr -dc 0-9 <"$machine/proc/vmstat") + 999))" >"$machine/proc/vmstat"'
+    times(host, 2 * NARROW, more=swapped)
+    times(host, NARROW, variant="int8")
+    assert host().returncode == 0
+    left = {row["variant"]: (row["block"], row["n"], row["reason"]) for row in host.table("stopping.tsv")}
+    assert left == {"float32": ("3", "0", "no valid run"), "int8": ("3", "3", "narrow")}
+    assert host.done() == {"finished": 6, "failed": 0, "invalid": 3, "repeated": 6, "total": 6}
+
+
+def test_a_configuration_that_only_its_pilot_could_run_leaves(host):
+    host.prepare(["ok"], campaign=ADAPTIVE | AUTO)
+    host.during("ok", "case $* in *--min_secs=0.1*) ;; *) exit 3 ;; esac")
+    assert host().returncode == 0
+    assert [(row["block"], row["n"], row["reason"]) for row in host.table("stopping.tsv")] == [
+        ("3", "0", "no valid run")
+    ]
+
+
 def test_a_baseline_stays_for_its_candidates_and_a_candidate_for_its_speedup(host):
     host.prepare(["ok", "other"], campaign=ADAPTIVE | {"variants": ["float32", "int8"]})
     times(host, NARROW)
@@ -251,9 +275,6 @@ def test_invalid_runs_are_no_repetitions_and_are_repeated_at_the_end(host):
     assert blocks_of(host, "ok") == [1, 2, 3, 4]
     assert [(row["block"], row["n"]) for row in host.table("stopping.tsv")] == [("4", "3")]
     assert host.done() == {"finished": 4, "failed": 0, "invalid": 0, "repeated": 1, "total": 4}
-
-
-AUTO = {"iterations": "auto", "pilot_runs": 2, "flags": "--warmup_runs=1"}
 
 
 def test_a_pilot_chooses_what_the_repetitions_have(host):

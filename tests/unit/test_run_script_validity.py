@@ -442,6 +442,16 @@ def test_a_run_of_too_few_iterations_is_invalid_and_not_repeated(host):
     assert host.done() == {"finished": 2, "failed": 0, "invalid": 2, "repeated": 0, "total": 2}
 
 
+def test_a_tool_that_was_not_told_how_often_cannot_do_too_little(host):
+    """A slow machine with the tool's own defaults: 150 s are over before 50 iterations are."""
+    host.prepare(["ok"], campaign={"flags": ""})
+    host.during("ok", "export FAKE_TIMED=31")
+    assert host().returncode == 0
+    sidecar = host.sidecars()["ok_r01"]
+    assert "invalid" not in sidecar
+    assert "iterations" not in sidecar.get("checks", "")
+
+
 # ---- The gate ----
 
 

@@ -37,6 +37,7 @@ STOPPING = (
     f"{CONFIGURATION}\tblock\tn\tmean_ms\tinterval_percent\tspeedup_interval_percent\treason\n"
     "MobileNet\tfloat32\tlitert\t4\tdefault\t1\t224\t12\t12\t5.35\t0.81\t0.97\tnarrow\n"
     "MobileNet\tint8\tlitert\t4\tdefault\t-\t-\t10\t0\t-\t-\t-\tnever worked\n"
+    "MobileNet\tfloat16\tlitert\t4\tdefault\t-\t-\t10\t0\t-\t-\t-\tno valid run\n"
 )
 
 

@@ -223,7 +223,7 @@ def progress_line(status: dict[str, str]) -> str:
     if status["alive"] != "yes":
         return ", ".join([*words, f"not measuring now ({status.get('state', 'unknown')})"])
     if status.get("left_s", "-").isdigit():
-        words.append(f"{at_most or 'about '}{duration(int(status['left_s']))} left")
+        words.append(f"about {duration(int(status['left_s']))} left{' at most' if at_most else ''}")
     if status.get("state") == "waiting":
         words.append(f"waiting for the machine: {status.get('message')}")
     elif status.get("run", "-") != "-":

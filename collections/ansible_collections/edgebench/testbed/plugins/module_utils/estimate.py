@@ -1,9 +1,9 @@
 # Copyright the edgebench developers. Apache-2.0.
 """How long a host's runs will take: rough, to choose the length of a lease by, and for nothing else.
 
-Once runs of the host are home, their mean counts. Before that it is benchmark_model's rule (``runners/litert.py``),
-with an inference that takes the model's multiply-adds / the machine's speed. Quantized variants count like float32, so
-that a lease is rather too long than too short.
+Once runs of the host are home, the mean of those that are no pilots counts. Before that it is benchmark_model's rule
+(``runners/litert.py``), with an inference that takes the model's multiply-adds / the machine's speed. Quantized
+variants count like float32, so that a lease is rather too long than too short.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ UNKNOWN_GMACS = 20.0
 LOAD_S = 1.0
 """From a run's start to its first inference, and what the script does between two runs."""
 
-AUTO_ITERATIONS = 50
-"""Of a process where hosts choose them: rarely more is best."""
+AUTO_ITERATIONS = 10
+"""Of a process where hosts choose them: five to some tens, and those that choose more need fewer processes."""
 
 _WEIGHT_BYTES = {"float32": 4, "float16": 2}  # others have one byte, or as many as they like
 
@@ -142,7 +142,9 @@ def _sidecar(path: Path) -> dict[str, str]:
 
 
 def _measured_s(sidecar: dict[str, str]) -> float | None:
-    """Seconds that a run took, with its waiting; None where the sidecar does not tell."""
+    """Seconds that a run took, with its waiting; None where it does not tell, and for pilots: they are short."""
+    if sidecar.get("phase") == "pilot":
+        return None
     try:
         return float(sidecar["end_uptime_s"]) - float(sidecar["start_uptime_s"]) + float(sidecar.get("waited_s", 0))
     except (KeyError, ValueError):
