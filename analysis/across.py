@@ -30,8 +30,7 @@ from analysis.study import (
     setting_key,
     variant_key,
 )
-from analysis.tables import _cell_columns as cell_columns
-from analysis.tables import places
+from analysis.tables import cell_columns, places
 
 MANY = 30  # machines; with more, charts show groups of machines, and each machine has a page of its own
 

@@ -80,7 +80,7 @@ def summary(study: Study) -> pd.DataFrame:
     cells = [study.cells[i] for i in table["cell"]]
     max_df = [study.max_df(cell.machine.campaign) for cell in cells]
     low, high = stats.mean_interval(table["mean"], table["std"], table["count"], max_df)
-    return _cell_columns(study, cells).assign(
+    return cell_columns(study, cells).assign(
         metric=table["metric"],
         n_ok=table["count"].fillna(0).astype(int),
         n_invalid=[study.n(cell, "invalid") for cell in cells],
@@ -95,7 +95,7 @@ def summary(study: Study) -> pd.DataFrame:
     )
 
 
-def _cell_columns(study: Study, cells: Sequence[Cell]) -> pd.DataFrame:
+def cell_columns(study: Study, cells: Sequence[Cell]) -> pd.DataFrame:
     """The columns that name a cell, with `platform` third."""
     frame = pd.DataFrame([cell.flat() for cell in cells], columns=list(CELL))
     for name, sizes in study.own_sizes.items():
@@ -253,7 +253,7 @@ def _comparison_table(study: Study, found: Sequence[Comparison], metric: str, ba
     def part(name: str, dtype: str) -> pd.Series:
         return pd.Series([getattr(c.result, name, None) for c in found], dtype=dtype)
 
-    table = _cell_columns(study, [c.cell for c in found]).assign(baseline_variant=baseline, metric=metric)
+    table = cell_columns(study, [c.cell for c in found]).assign(baseline_variant=baseline, metric=metric)
     for name in ("baseline", "candidate", "speedup", "ci_low", "ci_high", "p_value"):
         table[name] = part(name, "float64")
     for name in ("n_baseline", "n_candidate"):
@@ -476,7 +476,7 @@ def decisions(study: Study, effects: pd.DataFrame) -> pd.DataFrame:
         effects: the table of that name.
     """
     cells = [cell for cell in study.cells if cell in study.decided or study.target_percent(cell.machine.campaign)]
-    table = _cell_columns(study, cells)
+    table = cell_columns(study, cells)
     widths = _speedup_widths(study, effects)
     rows = []
     for cell in cells:
