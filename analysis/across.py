@@ -91,7 +91,8 @@ def ratio(study: Study, metric: str, baseline: Cell, candidate: Cell) -> stats.S
         ValueError: there is nothing to divide, or no interval; the message says why.
     """
     sides = [study.sample(cell, metric) for cell in (baseline, candidate)]
-    found = stats.speedup(*(replace(side, blocks=[None] * len(side.values)) for side in sides))
+    max_df = study.max_df(baseline.machine.campaign, candidate.machine.campaign)
+    found = stats.speedup(*(replace(side, blocks=[None] * len(side.values)) for side in sides), max_df)
     if math.isnan(found.ci_low):
         raise ValueError(f"n = {found.n_baseline} and {found.n_candidate}; an interval needs 2 repetitions of each")
     return found
@@ -220,7 +221,8 @@ def _scaled(study: Study, metric: str, fewest: Cell, cell: Cell) -> dict[str, st
     if absent or differing:
         return row | {"reason": "; ".join([*dict.fromkeys(absent), *differing])}
     try:
-        found = stats.speedup(study.sample(fewest, metric), study.sample(cell, metric))
+        max_df = study.max_df(cell.machine.campaign)
+        found = stats.speedup(study.sample(fewest, metric), study.sample(cell, metric), max_df)
     except ValueError as exc:
         return row | {"reason": str(exc)}
     times = cell.setting.threads / fewest.setting.threads

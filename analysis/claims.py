@@ -162,7 +162,8 @@ class _Question:
     def speedup(self, machine: Machine, model: str) -> stats.Speedup:
         """Raises ValueError where there is nothing to divide."""
         cells = self.cells([machine], [model], self.baseline, self.variant)
-        return stats.speedup(*(self.study.sample(cell, self.metric) for cell in cells))
+        max_df = self.study.max_df(machine.campaign)
+        return stats.speedup(*(self.study.sample(cell, self.metric) for cell in cells), max_df)
 
     def effects_on(self, metric: str) -> pd.DataFrame:
         return self.effects[self.effects["metric"] == metric]
