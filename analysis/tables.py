@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -55,6 +55,18 @@ def interval(low: float, high: float) -> str:
 def count(n: int, noun: str) -> str:
     """'1 run', '2 runs'."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def some(texts: Iterable[str], limit: int) -> str:
+    """The first few of many texts: 'a, b, and 3 more'."""
+    texts = list(texts)
+    more = [f"and {len(texts) - limit} more"] if len(texts) > limit else []
+    return ", ".join([*texts[:limit], *more])
+
+
+def differing(known: Mapping[str, Collection[str]]) -> list[str]:
+    """'governor differs: ondemand, performance' for each fact that has several values."""
+    return [f"{name} differs: {', '.join(sorted(values))}" for name, values in known.items() if len(values) > 1]
 
 
 # --- tables/*.csv -----------------------------------------------------------------------------------------------------
@@ -146,9 +158,8 @@ def _compare(study: Study, metric: str, baseline: Cell, candidate: Cell) -> Comp
         return Comparison(candidate, None, stats.MISSING, "; ".join(absent))
     facts = {name: study.known([baseline, candidate], name) for name in SAME_ON_BOTH_SIDES}
     facts |= {f"model file of {cell.variant}": study.known([cell], "model_sha256") for cell in (baseline, candidate)}
-    differing = [f"{name} differs: {', '.join(values)}" for name, values in facts.items() if len(values) > 1]
-    if differing:
-        return Comparison(candidate, None, stats.NOT_COMPARABLE, "; ".join(differing))
+    if unlike := differing(facts):
+        return Comparison(candidate, None, stats.NOT_COMPARABLE, "; ".join(unlike))
     try:
         max_df = study.max_df(candidate.machine.campaign)
         result = stats.speedup(study.sample(baseline, metric), study.sample(candidate, metric), max_df)
@@ -469,7 +480,7 @@ def decisions(study: Study, effects: pd.DataFrame) -> pd.DataFrame:
     `iterations` per process, and what the pilot found for it; `n_ok` repetitions, `left_after_block` and `left_reason`
     where the host said so. `interval_percent` is the half width of the mean's 95 % interval in percent of the mean,
     `speedup_interval_percent` the widest of its speedups', both of avg_inference_ms and as they came out in the end;
-    `reached`: whether they are not wider than the target. Empty where it is not known.
+    `reached`: whether they are not wider than the target, or the host found them so. Empty where it is not known.
 
     Args:
         study: what was measured.
