@@ -16,6 +16,12 @@ from analysis.tables import GEOMEAN, interval, number, places, share_of_models
 
 SHOWN = 20  # of a list that may be as long as there are logs
 ENDS = 10  # machines that gain most, and least
+# Tables of which the page of many machines says only where they are.
+ELSEWHERE = {
+    "decisions": "how repetitions and iterations were decided",
+    "cost": "what leasing cost",
+    "op_difference": "where the time of inferences went",
+}
 
 _COMPARED = (stats.FASTER, stats.SLOWER, stats.NOT_DISTINGUISHABLE)
 _COUNTS = {verdict: verdict.replace(" ", "_") for verdict in stats.VERDICTS}
