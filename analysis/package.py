@@ -31,6 +31,7 @@ from analysis.crate import About, Author, Campaign, Content
 from analysis.document import TEMPLATES
 from analysis.errors import AnalysisError
 from analysis.layout import HostLogs
+from analysis.names import PILOT, PROFILE
 
 ROOT = Path(__file__).resolve().parent.parent
 _LIBRARIES = (*output.LIBRARIES, "jsonschema", "packaging", "rocrate")
@@ -165,7 +166,8 @@ def _about(dataset: Dataset, title: str | None, authors: Sequence[Author], licen
         raise AnalysisError(
             f"{', '.join(names)}: neither a run nor campaign.json says when it was measured, so the package has no date"
         )
-    statuses = ", ".join(f"{count} {status}" for status, count in runs["status"].value_counts().sort_index().items())
+    kinds = runs["status"].mask(runs["phase"].isin((PILOT, PROFILE)), runs["phase"])  # of repetitions, their status
+    statuses = ", ".join(f"{count} {kind}" for kind, count in kinds.value_counts().sort_index().items())
     description = (
         f"Inference benchmarks of {_list(runs['model'])} ({_list(runs['variant'])}) with {_list(runs['runner'])} on "
         f"{_list(runs['platform'])}: {len(runs)} process executions ({statuses}), measured with the kit edgebench. "
