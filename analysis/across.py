@@ -30,8 +30,7 @@ from analysis.study import (
     setting_key,
     variant_key,
 )
-from analysis.tables import _cell_columns as cell_columns
-from analysis.tables import places
+from analysis.tables import cell_columns, differing, places
 
 MANY = 30  # machines; with more, charts show groups of machines, and each machine has a page of its own
 
@@ -66,18 +65,15 @@ def differences(study: Study, cells: Iterable[Cell]) -> Differences:
         unknown |= {name for name in ("model_sha256", "runner_sha256", *_MUST_AGREE) if not facts[name]}
         unknown |= {"threads"} if cell.setting.threads is None else set()
 
-    def differing(names: Iterable[str]) -> list[str]:
-        return [f"{name} differs: {', '.join(sorted(known[name]))}" for name in names if len(known[name]) > 1]
-
     def several(values_of: Mapping[str, set[str]]) -> list[str]:
         return sorted(name for name, values in values_of.items() if len(values) > 1)
 
-    forbidding = differing(_MUST_AGREE)
+    forbidding = differing({name: known[name] for name in _MUST_AGREE})
     if changed := several(files):
         forbidding.append(f"model file differs: {', '.join(changed)}")
     if mixed := several(binaries):
         forbidding.append(f"runner_sha256 differs on {', '.join(mixed)}")
-    saying = differing(_MAY_DIFFER)
+    saying = differing({name: known[name] for name in _MAY_DIFFER})
     if len(known["runner_sha256"]) > 1 and not mixed:
         saying.append("another binary for each architecture")
     if unknown:
@@ -92,7 +88,8 @@ def ratio(study: Study, metric: str, baseline: Cell, candidate: Cell) -> stats.S
         ValueError: there is nothing to divide, or no interval; the message says why.
     """
     sides = [study.sample(cell, metric) for cell in (baseline, candidate)]
-    found = stats.speedup(*(replace(side, blocks=[None] * len(side.values)) for side in sides))
+    max_df = study.max_df(baseline.machine.campaign, candidate.machine.campaign)
+    found = stats.speedup(*(replace(side, blocks=[None] * len(side.values)) for side in sides), max_df)
     if math.isnan(found.ci_low):
         raise ValueError(f"n = {found.n_baseline} and {found.n_candidate}; an interval needs 2 repetitions of each")
     return found
@@ -216,12 +213,12 @@ def _scaled(study: Study, metric: str, fewest: Cell, cell: Cell) -> dict[str, st
     if cell == fewest and study.sample(cell, metric).values:
         return row | {"speedup": 1.0, "efficiency": 1.0}
     facts = {name: study.known([fewest, cell], name) for name in (*SAME_ON_BOTH_SIDES, "model_sha256")}
-    differing = [f"{name} differs: {', '.join(values)}" for name, values in facts.items() if len(values) > 1]
     absent = [absence(study, side) for side in (fewest, cell) if not study.sample(side, metric).values]
-    if absent or differing:
-        return row | {"reason": "; ".join([*dict.fromkeys(absent), *differing])}
+    if reasons := [*dict.fromkeys(absent), *differing(facts)]:
+        return row | {"reason": "; ".join(reasons)}
     try:
-        found = stats.speedup(study.sample(fewest, metric), study.sample(cell, metric))
+        max_df = study.max_df(cell.machine.campaign)
+        found = stats.speedup(study.sample(fewest, metric), study.sample(cell, metric), max_df)
     except ValueError as exc:
         return row | {"reason": str(exc)}
     times = cell.setting.threads / fewest.setting.threads
@@ -269,7 +266,8 @@ _RUN_NUMBER = re.compile(r"(\d+)_")
 
 
 def timeline(study: Study, metric: str) -> pd.DataFrame:
-    """tables/timeline.csv: every run of every machine in the order in which its script made them.
+    """tables/timeline.csv: every run of every machine in the order in which its script made them, but for pilot and
+    profile runs.
 
     That is the order of the plan, then the repeats: no clock is believed. `order` counts from 1 on each machine.
     `deviation_percent` is the metric's, from the median of the configuration's ok runs, else of all that have a number.

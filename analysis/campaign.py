@@ -410,9 +410,8 @@ _BLOCK_BYTES = 65_536
 def _foreign_row(run: ToolRun) -> dict[str, Any]:
     """A run that only its log tells about."""
     model, variant = model_and_variant(run.graph)
-    status, reason = _judged(run, validity.doubts(run, {}))
-    if run.profile and status == OK:
-        status, reason = INVALID, "profile: measured with op profiling on, which costs time itself"
+    phase = PROFILE if run.profile else MEASURE
+    status, reason = _of_phase(phase, *_judged(run, validity.doubts(run, {})))
     return {
         "model": model,
         "variant": variant,
@@ -424,7 +423,7 @@ def _foreign_row(run: ToolRun) -> dict[str, Any]:
         "runner_version": _runner(run, "version"),
         "status": status,
         "reason": reason,
-        "phase": PROFILE if run.profile else MEASURE,
+        "phase": phase,
         "warnings": "; ".join(run.warnings),
         **_measurements(run),
     }
@@ -440,8 +439,9 @@ def _measured_row(
         return _foreign_row(run) | {"status": status, "reason": reason}
     model, variant, runner = (known.get(key, "") for key in ("model", "variant", "runner"))
     phase = known.get("phase", MEASURE)
-    if phase in _NO_REPETITION and status != FAILED:
-        status, reason = INVALID, f"{phase}: {reason or _NO_REPETITION[phase]}"
+    if run.profile and phase == MEASURE:
+        phase = PROFILE  # asked for by the campaign's flags, not by the plan
+    status, reason = _of_phase(phase, status, reason)
     steal, other = sidecar.cpu_shares(known)
     warnings = list(run.warnings)
     if unfit := known.get("unfit"):
@@ -493,6 +493,13 @@ _NO_REPETITION = {
     PILOT: "it chose the number of iterations, and is no repetition",
     PROFILE: "measured with operator profiling on, and is no repetition",
 }
+
+
+def _of_phase(phase: str, status: str, reason: str) -> tuple[str, str]:
+    """Status and reason of a run that may be no repetition; if it is none, it is never ok."""
+    if phase not in _NO_REPETITION or status == FAILED:
+        return status, reason
+    return INVALID, f"{phase}: {reason or _NO_REPETITION[phase]}"
 
 
 def _verdict(

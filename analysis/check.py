@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from analysis import layout, schema
-from analysis.errors import AnalysisError
+from analysis.errors import AnalysisError, exit_status
 from analysis.layout import Found, HostLogs
 from analysis.names import readable
 
@@ -36,20 +35,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("logs", metavar="LOGS", nargs="+", type=Path, help="directories or archives of campaigns")
     options = parser.parse_args(arguments)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # names may have letters that a terminal lacks
-    try:
-        with layout.opened(options.logs) as found:
-            checked, said = check(found)
-        if not checked:
-            raise AnalysisError(
-                f"{', '.join(map(str, options.logs))}: no campaign of the kit found; "
-                "expected logs/<campaign>/campaign.json and logs/<campaign>/<host>/"
-            )
-    except AnalysisError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return exit_status(lambda: _run(options.logs))
+
+
+def _run(paths: Sequence[Path]) -> int:
+    with layout.opened(paths) as found:
+        checked, said = check(found)
+    if not checked:
+        raise AnalysisError(
+            f"{', '.join(map(str, paths))}: no campaign of the kit found; "
+            "expected logs/<campaign>/campaign.json and logs/<campaign>/<host>/"
+        )
     for line in said:
         print(line)
     files = f"{checked} file{'s' if checked != 1 else ''}"

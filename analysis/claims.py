@@ -23,7 +23,7 @@ from analysis import isa, stats
 from analysis.across import by_setting, differences, ratio
 from analysis.names import COLUMNS, INTEGER
 from analysis.study import SETTING, Cell, Machine, Setting, Study, model_key, setting_key, variant_key
-from analysis.tables import GEOMEAN, count, interval, number
+from analysis.tables import GEOMEAN, count, interval, number, some
 
 GENERAL = "candidate is faster in general"
 SLOWER = "slower candidates"
@@ -162,7 +162,8 @@ class _Question:
     def speedup(self, machine: Machine, model: str) -> stats.Speedup:
         """Raises ValueError where there is nothing to divide."""
         cells = self.cells([machine], [model], self.baseline, self.variant)
-        return stats.speedup(*(self.study.sample(cell, self.metric) for cell in cells))
+        max_df = self.study.max_df(machine.campaign)
+        return stats.speedup(*(self.study.sample(cell, self.metric) for cell in cells), max_df)
 
     def effects_on(self, metric: str) -> pd.DataFrame:
         return self.effects[self.effects["metric"] == metric]
@@ -199,9 +200,9 @@ def _kinds(asked: _Question, logs: Mapping[Machine, float]) -> dict[str, float]:
 def _over_machines(asked: _Question, finding: str, quantity: str, ratios: _Ratios) -> dict:
     """A row with the mean over kinds of machines."""
     kinds = _kinds(asked, ratios.of_machine)
-    basis = f"{count(len(ratios.models), 'model')}, {count(len(kinds), 'kind')} of machine: {_some(kinds)}"
+    basis = f"{count(len(ratios.models), 'model')}, {count(len(kinds), 'kind')} of machine: {some(kinds, _NAMED)}"
     if len(kinds) < 2:
-        basis = f"an interval needs two kinds of machine; here {_some(kinds)}" if kinds else _NO_COMPARISON
+        basis = f"an interval needs two kinds of machine; here {some(kinds, _NAMED)}" if kinds else _NO_COMPARISON
     apart = differences(asked.study, asked.cells(ratios.of_machine, ratios.models, asked.baseline, asked.variant))
     if apart.forbidding:
         return asked.row(finding, quantity, verdict=stats.NOT_COMPARABLE, basis=apart.forbidding)
@@ -236,7 +237,7 @@ def _slower(asked: _Question) -> list[dict]:
         where = [
             asked.study.labels[Machine(r.campaign, r.host)] for r in mine.itertuples() if r.verdict == stats.SLOWER
         ]
-        facts = {"subject": model, "n": len(mine), "verdict": "", "basis": _some(where)}
+        facts = {"subject": model, "n": len(mine), "verdict": "", "basis": some(where, _NAMED)}
         rows.append(asked.row(SLOWER, SLOWER_ON, Estimate(len(where)), **facts))
     return rows
 
@@ -249,13 +250,15 @@ def _vnni(asked: _Question) -> list[dict]:
         for side in (True, False)
     }
     names = {True: "x86 machines with VNNI", False: "x86 machines without VNNI"}
-    parts = [f"{names[side]}: {_some(kinds) or 'none'}" for side, kinds in sides.items()]
+    parts = [f"{names[side]}: {some(kinds, _NAMED) or 'none'}" for side, kinds in sides.items()]
     apart = differences(asked.study, asked.cells(ratios.of_machine, ratios.models, asked.baseline, asked.variant))
     quantity = "speedup with VNNI / speedup without"
     if apart.forbidding:
         return [asked.row(VNNI, quantity, verdict=stats.NOT_COMPARABLE, basis=apart.forbidding)]
     means = [
-        asked.row(VNNI, "speedup", _described(kinds), subject=names[side], n=len(kinds), verdict="", basis=_some(kinds))
+        asked.row(
+            VNNI, "speedup", _described(kinds), subject=names[side], n=len(kinds), verdict="", basis=some(kinds, _NAMED)
+        )
         for side, kinds in sides.items()
         if kinds
     ]
@@ -263,7 +266,7 @@ def _vnni(asked: _Question) -> list[dict]:
         parts.append("an interval needs two kinds of machine on either side")
     compared = _ratios(asked.speedups, "speedup").of_machine
     unknown = [asked.study.labels[machine] for machine in compared if isa.unknown(asked.facts(machine))]
-    parts += [f"instructions not known: {_some(unknown)}"] if unknown else []
+    parts += [f"instructions not known: {some(unknown, _NAMED)}"] if unknown else []
     models = count(len(ratios.models), "model") if ratios.models else ""
     basis = "; ".join(filter(None, (models, *parts, apart.worth_saying)))
     estimate = ratio_of_means(*(list(kinds.values()) for kinds in sides.values()))
@@ -414,10 +417,3 @@ def _still_initialized(asked: _Question) -> list[dict]:
         return [asked.row(STILL_INITIALIZED, INITIALIZED_IN, basis="no comparison in which inference is not faster")]
     facts = {"verdict": "", "n": len(known), "basis": f"of {count(len(known), 'comparison')} without faster inference"}
     return [asked.row(STILL_INITIALIZED, INITIALIZED_IN, Estimate(shorter), **facts)]
-
-
-def _some(names: Iterable[str]) -> str:
-    """The first few of many names."""
-    names = list(names)
-    more = [f"and {len(names) - _NAMED} more"] if len(names) > _NAMED else []
-    return ", ".join([*names[:_NAMED], *more])

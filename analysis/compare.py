@@ -6,7 +6,6 @@ The command alone: what computes and draws is imported when there is something t
 from __future__ import annotations
 
 import argparse
-import io
 import math
 import sys
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.errors import AnalysisError
+from analysis.errors import AnalysisError, exit_status
 from analysis.names import DEFAULT_METRIC, slug
 
 if TYPE_CHECKING:
@@ -68,14 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", metavar="DIR", type=Path, help="write compare.md, compare.csv and charts there")
     parser.add_argument("--strict", action="store_true", help="exit 3 if anything is undecided or missing")
     options = parser.parse_args(arguments)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # names may have letters that a terminal lacks
-    try:
-        return _run(options)
-    except AnalysisError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return exit_status(lambda: _run(options))
 
 
 def _percent(text: str) -> float:

@@ -354,7 +354,7 @@ class _Pair:
     def _max_df(self) -> float:
         """Where a campaign stopped when it knew enough; the smaller of two sides'. Numbers of campaigns are fixed."""
         campaigns = [machine.campaign for machines in self.machines for machine in machines]
-        return math.inf if self.several else min(map(self.study.max_df, campaigns), default=math.inf)
+        return math.inf if self.several else self.study.max_df(*campaigns)
 
     def _speedups(self, a: Sample, b: Sample) -> tuple[stats.Speedup, stats.Speedup]:
         """A / B, and the same with A made longer by the tolerance."""
@@ -369,11 +369,14 @@ class _Pair:
         return _of_means([float(np.mean(sample.values)) for sample in samples if sample.values])
 
     def _geomeans(self, machines: Sequence[Machine], changes: Sequence[_Change]) -> Sample:
-        """Of each campaign the geometric mean over some configurations; without campaigns that lack one of them."""
+        """Of each campaign the geometric mean over some configurations; without campaigns that lack one of them.
+
+        Memory is a growth, so that a mean of it may be 0 or less; such a campaign has no geometric mean either.
+        """
         means = []
         for machine in machines:
             samples = [self.study.sample(Cell(machine, *change.kind), change.metric).values for change in changes]
-            if all(samples):
+            if all(samples) and min(map(np.mean, samples)) > 0:
                 means.append(math.exp(np.mean([math.log(np.mean(values)) for values in samples])))
         return _of_means(means)
 

@@ -298,7 +298,7 @@ def write(report: Report, directory: Path) -> None:
     draw_all(todo, directory / "plots")
     for name, table in report.tables.items():
         _write_csv(directory / "tables" / f"{name}.csv", table)
-        if name != "runs":
+        if name not in ("runs", "op_profile"):  # whose parquet has more than the table
             _write_parquet(directory / "data" / f"{name}.parquet", table)
     for name, grid in report.grids.items():
         if not grid.rows:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis import claims, stats, validity
 from analysis.study import CLOCK_OFFSET_S, SETTING, Machine, Setting, Study, mapping, metric_label
-from analysis.tables import GEOMEAN, by_place, count, interval, number, places
+from analysis.tables import GEOMEAN, by_place, count, interval, number, places, some
 
 FEW_REPETITIONS = 5
 UNUSABLE_SHARE = 0.25  # of all runs; with more, what is left may be a selection
@@ -180,9 +180,9 @@ def _where_slower(study: Study, rows: pd.DataFrame) -> list[str]:
         f"{row.subject} {_ratio(row.value, row.ci_low, row.ci_high)}"
         for row in machines[machines["verdict"] == stats.SLOWER].itertuples()
     ]
-    text = f"Slower in the mean of the models: {_some(slower, 5)}." if slower else "Slower in the mean on no machine."
+    text = f"Slower in the mean of the models: {some(slower, 5)}." if slower else "Slower in the mean on no machine."
     single = [f"{row.subject} on {row.value:.0f} of {row.n}" for row in models.itertuples() if row.value]
-    return [text, *([f"Slower in single models: {_some(single, 10)} machines."] if single else [])]
+    return [text, *([f"Slower in single models: {some(single, 10)} machines."] if single else [])]
 
 
 def _by_instructions(_: Study, rows: pd.DataFrame) -> list[str]:
@@ -283,7 +283,7 @@ def _of_runs(study: Study, trust: pd.DataFrame, speedups: pd.DataFrame) -> list[
     refused = models[(models["verdict"] == stats.NOT_COMPARABLE) & models["reason"].str.contains("differs:")]
     if len(refused):
         text = f"{count(len(refused), 'comparison')} refused, since the two sides were not measured alike: "
-        found.append(Notice(UNTRUSTED, text + _some(sorted(set(refused["reason"])), 3) + "."))
+        found.append(Notice(UNTRUSTED, text + some(sorted(set(refused["reason"])), 3) + "."))
     missing = int(trust["configurations_missing"].sum())
     if missing:
         text = f"{missing} of {count(int(trust['configurations'].sum()), 'configuration')} without a usable run."
@@ -310,7 +310,7 @@ def _short_of_target(study: Study, decisions: pd.DataFrame) -> list[Notice]:
                 for place, row in zip(places(study, short), short.itertuples(), strict=True)
             ]
             text = f"{len(short)} of {count(len(rows), 'configuration')} did not reach {target:g} %"
-            found.append(Notice(CAUTION, f"{text} (half width of an interval): {_some(names, 3)}."))
+            found.append(Notice(CAUTION, f"{text} (half width of an interval): {some(names, 3)}."))
     return found
 
 
@@ -440,13 +440,7 @@ def _which(study: Study, trust: pd.DataFrame, rows: pd.DataFrame) -> str:
     """The machines of some rows of the trust table, in words."""
     if 1 < len(trust) == len(rows):
         return "all machines"
-    return _some([study.labels[machine] for i, machine in enumerate(study.machines) if trust.index[i] in rows.index], 5)
-
-
-def _some(texts: Sequence[str], limit: int) -> str:
-    """The first few of many texts."""
-    more = len(texts) - limit
-    return ", ".join([*texts[:limit], f"and {more} more"]) if more > 0 else ", ".join(texts)
+    return some([study.labels[machine] for i, machine in enumerate(study.machines) if trust.index[i] in rows.index], 5)
 
 
 def _listed(texts: Sequence[str]) -> str:

@@ -9,13 +9,19 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from analysis import stats
+from analysis import claims, grids, stats
 from analysis.grids import Grid
 from analysis.study import Machine, Study, mapping, model_key, variant_key
 from analysis.tables import GEOMEAN, interval, number, places, share_of_models
 
 SHOWN = 20  # of a list that may be as long as there are logs
 ENDS = 10  # machines that gain most, and least
+# Tables of which the page of many machines says only where they are.
+ELSEWHERE = {
+    "decisions": "how repetitions and iterations were decided",
+    "cost": "what leasing cost",
+    "op_difference": "where the time of inferences went",
+}
 
 _COMPARED = (stats.FASTER, stats.SLOWER, stats.NOT_DISTINGUISHABLE)
 _COUNTS = {verdict: verdict.replace(" ", "_") for verdict in stats.VERDICTS}
@@ -82,6 +88,12 @@ def found(study: Study, table: pd.DataFrame) -> Grid:
         quantiles = (number(row[name]) for name in _QUANTILES)
         rows.append([row["variant"], *setting, model, *map(str, counts), str(row["machines"]), *quantiles])
     return Grid.of(head, rows)
+
+
+def study_findings(study: Study, table: pd.DataFrame) -> Grid:
+    """`claims.study_findings` without a row for each machine: those are in the table of machines."""
+    of_each = (table["finding"] == claims.SLOWER) & (table["quantity"] == "speedup")
+    return first(grids.study_findings(study, table[~of_each]), "rows, see tables/study_findings.csv")
 
 
 def ends(study: Study, speedups: pd.DataFrame) -> dict[str, Grid]:

@@ -8,7 +8,7 @@ TEXT, INTEGER, NUMBER, LIST = "str", "Int64", "float64", "object"
 
 SCHEMAS = (1,)  # the versions of raw logs that analysis reads; analysis/schemas/ has a directory for each
 
-# The columns of `Dataset.runs`, in order, with their types. The first part is tables/runs.csv of the design.
+# The columns of `Dataset.runs`, in order, with their types; docs/tables.md says what they hold.
 COLUMNS: dict[str, str] = {
     "campaign": TEXT,
     "host": TEXT,

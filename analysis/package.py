@@ -29,8 +29,9 @@ from analysis import campaign, check, crate, layout, output, report
 from analysis.campaign import Dataset
 from analysis.crate import About, Author, Campaign, Content
 from analysis.document import TEMPLATES
-from analysis.errors import AnalysisError
+from analysis.errors import AnalysisError, exit_status
 from analysis.layout import HostLogs
+from analysis.names import PILOT, PROFILE
 
 ROOT = Path(__file__).resolve().parent.parent
 _LIBRARIES = (*output.LIBRARIES, "jsonschema", "packaging", "rocrate")
@@ -71,19 +72,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--partial", action="store_true", help="pack a campaign that is not finished, and say so in it")
     options = parser.parse_args(arguments)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # names may have letters that a terminal lacks
-    try:
-        return _run(options)
-    except AnalysisError as error:
-        print(f"error: {error}", file=sys.stderr)
-    except OSError as error:
-        print(f"error: cannot make the package ({error}); mend that and try again", file=sys.stderr)
-    return 2
+    return exit_status(lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> int:
+    try:
+        return _packed(options)
+    except OSError as error:
+        raise AnalysisError(f"cannot make the package ({error}); mend that and try again") from error
+
+
+def _packed(options: argparse.Namespace) -> int:
     authors, licence = [_author(text) for text in options.author], _licence(options.licence)
     target = options.output or Path(f"edgebench-{report.default_name(options.logs)}.zip")
     if target.suffix != ".zip" or not os.access(target.parent, os.W_OK):
@@ -165,7 +164,8 @@ def _about(dataset: Dataset, title: str | None, authors: Sequence[Author], licen
         raise AnalysisError(
             f"{', '.join(names)}: neither a run nor campaign.json says when it was measured, so the package has no date"
         )
-    statuses = ", ".join(f"{count} {status}" for status, count in runs["status"].value_counts().sort_index().items())
+    kinds = runs["status"].mask(runs["phase"].isin((PILOT, PROFILE)), runs["phase"])  # of repetitions, their status
+    statuses = ", ".join(f"{count} {kind}" for kind, count in kinds.value_counts().sort_index().items())
     description = (
         f"Inference benchmarks of {_list(runs['model'])} ({_list(runs['variant'])}) with {_list(runs['runner'])} on "
         f"{_list(runs['platform'])}: {len(runs)} process executions ({statuses}), measured with the kit edgebench. "

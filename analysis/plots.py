@@ -39,8 +39,8 @@ STYLE = {
 }
 _VARIANT_COLOURS = {"float32": "#0072B2", "dynamic_range": "#E69F00", "float16": "#009E73", "int8": "#CC79A7"}
 _OTHER_COLOURS = ("#D55E00", "#56B4E9", "#000000", "#F0E442")
-_QUIET, _ALARM = "#666666", "#B00020"
-_SMALL = 7.0  # points
+QUIET, ALARM = "#666666", "#B00020"
+SMALL = 7.0  # points
 _MAX_NUMBERED_BARS = 28  # with more, the numbers on the bars would overlap
 
 
@@ -52,15 +52,15 @@ def bars(study: Study, machine: Machine, setting: Setting, metric: str) -> Figur
     models = list(dict.fromkeys(row.model for row in rows))
     variants = list(dict.fromkeys(row.variant for row in rows))
     room = max(0.95, 0.32 * len(variants))  # inches for one model
-    names = [_wrapped(model, 24) for model in models]
-    slanted = _inches(names) > room
-    bottom = 0.15 + (0.75 * _inches(names) if slanted else 0.15 * max(map(_lines, names)))
+    names = [wrapped(model, 24) for model in models]
+    slanted = inches(names) > room
+    bottom = 0.15 + (0.75 * inches(names) if slanted else 0.15 * max(map(line_count, names)))
     key = [
-        (f"{variant} ({_n([row.n for row in rows if row.variant == variant])})", _colours(study)[variant])
+        (f"{variant} ({_n([row.n for row in rows if row.variant == variant])})", variant_colours(study)[variant])
         for variant in variants
     ]
     label, unit = metric_label(metric)
-    figure, axes = _axes(
+    figure, axes = new_axes(
         1.0 + room * len(models),
         2.1,
         title=f"{label}: {study.place_label(machine, setting)}",
@@ -73,7 +73,7 @@ def bars(study: Study, machine: Machine, setting: Setting, metric: str) -> Figur
     width = 0.8 / len(variants)
     tops: list[tuple[float, float, str]] = []
     missing: list[tuple[float, str]] = []
-    for variant, offset in zip(variants, _offsets(len(variants)), strict=True):
+    for variant, offset in zip(variants, offsets(len(variants)), strict=True):
         at = [(x + offset, row) for x, row in enumerate(row for row in rows if row.variant == variant)]
         found = [(x, row, 0.0 if math.isnan(row.sd) else row.sd) for x, row in at if row.n]
         errors = {"elinewidth": 1, "capsize": 2}
@@ -82,7 +82,7 @@ def bars(study: Study, machine: Machine, setting: Setting, metric: str) -> Figur
             [row.mean for _, row, _ in found],
             0.92 * width,
             yerr=[sd for _, _, sd in found],
-            color=_colours(study)[variant],
+            color=variant_colours(study)[variant],
             error_kw=errors,
         )
         for mark, (x, row, sd) in zip(marks, found, strict=True):
@@ -93,10 +93,10 @@ def bars(study: Study, machine: Machine, setting: Setting, metric: str) -> Figur
     low, high = 1.1 * min(0, *(y for _, y, _ in tops), 0), 1.15 * max(*(y for _, y, _ in tops), 0) or 1.0
     gap = 0.015 * (high - low)
     for x, why in missing:
-        axes.text(x, gap, why, rotation=90, ha="center", va="bottom", color=_ALARM, fontsize=_SMALL)
+        axes.text(x, gap, why, rotation=90, ha="center", va="bottom", color=ALARM, fontsize=SMALL)
     if len(tops) <= _MAX_NUMBERED_BARS:
         for x, y, text in tops:
-            axes.text(x, max(y, 0) + gap, text, ha="center", va="bottom", fontsize=_SMALL)
+            axes.text(x, max(y, 0) + gap, text, ha="center", va="bottom", fontsize=SMALL)
 
     axes.set_ylim(low, high)
     axes.yaxis.set_major_locator(MaxNLocator(5))
@@ -118,22 +118,22 @@ def speedup(study: Study, table: pd.DataFrame, machine: Machine, setting: Settin
         return None
     models = [model for model in table["model"].drop_duplicates() if model != GEOMEAN]
     variants = list(table["variant"].drop_duplicates())
-    names = [*(_wrapped(model, 28) for model in models), "geometric mean"]
-    figure, axes = _rows(
+    names = [*(wrapped(model, 28) for model in models), "geometric mean"]
+    figure, axes = new_rows(
         names,
         max(0.24, 0.16 * len(variants)),
         title=f"Speedup: {study.place_label(machine, setting)}",
         caption="Lines: 95 % confidence intervals. Hollow marks: not distinguishable from 1, or not comparable.",
         right=2.3,
-        key=[(v, _colours(study)[v]) for v in variants],
+        key=[(v, variant_colours(study)[v]) for v in variants],
     )
     for row in table.itertuples():
         line = len(models) if row.model == GEOMEAN else models.index(row.model)
         _speedup_mark(
-            axes, row, line + _offsets(len(variants))[variants.index(row.variant)], _colours(study)[row.variant]
+            axes, row, line + offsets(len(variants))[variants.index(row.variant)], variant_colours(study)[row.variant]
         )
     axes.axhline(len(models) - 0.5, color="#BBBBBB", linewidth=0.6)
-    _speedup_axis(axes, table)
+    speedup_axis(axes, table)
     return figure
 
 
@@ -147,25 +147,25 @@ def speedup_overview(study: Study, table: pd.DataFrame) -> Figure:
     rows = []
     for row in isa.in_groups(study, of_machine):
         rows += [row] if isinstance(row, isa.Heading) else of_machine[row]
-    names = [_wrapped(row if isinstance(row, isa.Heading) else study.place_label(*row), 40) for row in rows]
-    figure, axes = _rows(
+    names = [wrapped(row if isinstance(row, isa.Heading) else study.place_label(*row), 40) for row in rows]
+    figure, axes = new_rows(
         names,
         max(0.3, 0.17 * len(variants)),
         title="Speedup on every machine",
         caption="Diamonds: geometric mean over models, with its 95 % confidence interval. Small dots: single models.",
         right=2.3,
-        key=[(v, _colours(study)[v]) for v in variants],
+        key=[(v, variant_colours(study)[v]) for v in variants],
     )
-    _embolden(axes, rows)
+    embolden(axes, rows)
     for row, place in zip(table.itertuples(), of_rows, strict=True):
-        y = rows.index(place) + _offsets(len(variants))[variants.index(row.variant)]
-        colour = _colours(study)[row.variant]
+        y = rows.index(place) + offsets(len(variants))[variants.index(row.variant)]
+        colour = variant_colours(study)[row.variant]
         if row.model == GEOMEAN:
             _speedup_mark(axes, row, y, colour)
         elif not math.isnan(row.speedup):
             (dot,) = axes.plot(row.speedup, y, "o", color=colour, markersize=3, alpha=0.45, markeredgewidth=0, zorder=1)
             hover.says(dot, _speedup_text(row))
-    _speedup_axis(axes, table)
+    speedup_axis(axes, table)
     return figure
 
 
@@ -179,18 +179,18 @@ def speedups_by_model(study: Study, table: pd.DataFrame) -> Figure | None:
         return None
     variants = sorted(table["variant"].unique(), key=variant_key)
     models = sorted(table["model"].unique(), key=lambda model: (model == GEOMEAN, model_key(model)))
-    names = ["geometric mean" if model == GEOMEAN else _wrapped(model, 28) for model in models]
-    figure, axes = _rows(
+    names = ["geometric mean" if model == GEOMEAN else wrapped(model, 28) for model in models]
+    figure, axes = new_rows(
         names,
         max(0.3, 0.2 * len(variants)),
         title=f"Speedups on {len(table[['campaign', 'host']].drop_duplicates())} machines",
         caption="Boxes: the middle half of the machines, with their median; whiskers: the least and the greatest.",
         right=1.0,
-        key=[(v, _colours(study)[v]) for v in variants],
+        key=[(v, variant_colours(study)[v]) for v in variants],
     )
     for (variant, model), mine in table.groupby(["variant", "model"], sort=False):
-        y = models.index(model) + _offsets(len(variants))[variants.index(variant)]
-        colour = _colours(study)[variant]
+        y = models.index(model) + offsets(len(variants))[variants.index(variant)]
+        colour = variant_colours(study)[variant]
         axes.boxplot(
             mine["speedup"],
             positions=[y],
@@ -204,8 +204,8 @@ def speedups_by_model(study: Study, table: pd.DataFrame) -> Figure | None:
             whiskerprops={"color": colour},
             capprops={"color": colour},
         )
-        _beside(axes, y, f"n = {len(mine)}", _QUIET)
-    _speedup_axis(axes, table)
+        beside(axes, y, f"n = {len(mine)}", QUIET)
+    speedup_axis(axes, table)
     return figure
 
 
@@ -216,8 +216,8 @@ def repetitions(study: Study, machine: Machine, setting: Setting, metric: str) -
     """
     cells = study.groups[machine, setting]
     label, unit = metric_label(metric)
-    names = [_wrapped(f"{cell.model} {cell.variant}", 40) for cell in cells]
-    figure, axes = _rows(
+    names = [wrapped(f"{cell.model} {cell.variant}", 40) for cell in cells]
+    figure, axes = new_rows(
         names,
         0.27,
         title=f"All repetitions: {study.place_label(machine, setting)}",
@@ -239,14 +239,14 @@ def repetitions(study: Study, machine: Machine, setting: Setting, metric: str) -
             text = f"{cell.model}, {cell.variant}, {which}: {number(row.value, 4)} {unit}"
             text += f", {row.deviation_percent:+.1f} %"
             text += ", invalid" if row.status == "invalid" else ", outlier" if row.outlier else ""
-            points[row.status].append((row.deviation_percent, y, _colours(study)[cell.variant], text))
+            points[row.status].append((row.deviation_percent, y, variant_colours(study)[cell.variant], text))
             if row.outlier:
                 rings.append((row.deviation_percent, y))
         valid = sum(row.status == "ok" for row in mine)
         counts = [f"n = {valid}"] + [f"{study.n(cell, s)} {s}" for s in ("invalid", "failed") if study.n(cell, s)]
         text = ", ".join(counts) if cell in study.positions else "no run"
-        colour = _QUIET if valid and len(counts) == 1 else _ALARM
-        _beside(axes, line, text, colour)
+        colour = QUIET if valid and len(counts) == 1 else ALARM
+        beside(axes, line, text, colour)
     if not any(points.values()):
         return None
 
@@ -255,11 +255,11 @@ def repetitions(study: Study, machine: Machine, setting: Setting, metric: str) -
         x, y, colour, texts = zip(*points["ok"], strict=True)
         hover.says(axes.scatter(x, y, s=14, c=colour, alpha=0.7, linewidths=0), *texts)
     if rings:
-        axes.scatter(*zip(*rings, strict=True), s=60, facecolors="none", edgecolors=_ALARM, linewidths=0.9)
+        axes.scatter(*zip(*rings, strict=True), s=60, facecolors="none", edgecolors=ALARM, linewidths=0.9)
     if points["invalid"]:
         x, y, _, texts = zip(*points["invalid"], strict=True)
         x = np.clip(x, -limit, limit)
-        hover.says(axes.scatter(x, y, s=18, c=_ALARM, marker="x", linewidths=1, clip_on=False, zorder=3), *texts)
+        hover.says(axes.scatter(x, y, s=18, c=ALARM, marker="x", linewidths=1, clip_on=False, zorder=3), *texts)
     axes.set_xlim(-limit, limit)
     axes.axvline(0, color="#999999", linewidth=0.8, zorder=1)
     axes.hlines(np.arange(0.5, len(cells) - 1), -limit, limit, color="#E4E4E4", linewidth=0.6, zorder=0)
@@ -275,8 +275,8 @@ def changes(table: pd.DataFrame, names: Sequence[str], title: str, tolerance_per
     """
     if table["ratio"].isna().all():
         return None
-    figure, axes = _rows(
-        [_wrapped(name, 40) for name in names],
+    figure, axes = new_rows(
+        [wrapped(name, 40) for name in names],
         0.27,
         title=f"Change: {title}",
         caption="Lines: 95 % confidence intervals, nothing paired. Red: regression. Hollow marks: not distinguishable "
@@ -291,15 +291,15 @@ def changes(table: pd.DataFrame, names: Sequence[str], title: str, tolerance_per
     low, high = min(ends) - room, max(ends) + room
     for y, ((_, row), (centre, left, right)) in enumerate(zip(table.iterrows(), percent, strict=True)):
         if math.isnan(centre):
-            _beside(axes, y, row["verdict"], _ALARM)
+            beside(axes, y, row["verdict"], ALARM)
             continue
-        colour = _ALARM if row["outcome"] == REGRESSION else _VARIANT_COLOURS["float32"]
+        colour = ALARM if row["outcome"] == REGRESSION else _VARIANT_COLOURS["float32"]
         if not math.isnan(left):
             axes.plot([max(left, 2 * low), min(right, 2 * high)], [y, y], color=colour, linewidth=2)
         sure = row["verdict"] not in (stats.NOT_DISTINGUISHABLE, stats.NOT_COMPARABLE)
         shape = "D" if row["model"] == GEOMEAN else "o"
         axes.plot(centre, y, shape, color=colour, markerfacecolor=colour if sure else "white", markersize=4.5)
-        _beside(axes, y, f"{change(row)} {row['outcome']}", _QUIET)
+        beside(axes, y, f"{change(row)} {row['outcome']}", QUIET)
     axes.axvspan(low, tolerance_percent, color="#EEEEEE", linewidth=0, zorder=0)
     axes.axvline(0, color="black", linewidth=1, zorder=1)
     axes.set_xlim(low, high)
@@ -311,7 +311,7 @@ def changes(table: pd.DataFrame, names: Sequence[str], title: str, tolerance_per
 def _speedup_mark(axes: Axes, row: tuple, y: float, colour: str) -> None:
     """One speedup with its interval and number; without a number, its verdict."""
     if math.isnan(row.speedup):
-        _beside(axes, y, row.verdict, _ALARM)
+        beside(axes, y, row.verdict, ALARM)
         return
     low, high = (row.ci_low, row.ci_high) if row.ci_low == row.ci_low else (row.speedup, row.speedup)
     (line,) = axes.plot([max(low, 1e-9), min(high, 1e9)], [y, y], color=colour, linewidth=2, solid_capstyle="butt")
@@ -325,7 +325,7 @@ def _speedup_mark(axes: Axes, row: tuple, y: float, colour: str) -> None:
     text = f"{number(row.speedup)} ({bounds})" if bounds else number(row.speedup)
     if row.model == GEOMEAN and (share := share_of_models(row.method)):
         text += f", {share}"
-    _beside(axes, y, text if sure else f"{text} {row.verdict}", _QUIET)
+    beside(axes, y, text if sure else f"{text} {row.verdict}", QUIET)
 
 
 def _speedup_text(row: tuple) -> str:
@@ -334,7 +334,7 @@ def _speedup_text(row: tuple) -> str:
     return f"{model}, {row.variant}: {number(row.speedup)}{f' ({bounds})' if bounds else ''}, {row.verdict}"
 
 
-def _speedup_axis(axes: Axes, table: pd.DataFrame) -> None:
+def speedup_axis(axes: Axes, table: pd.DataFrame) -> None:
     """A logarithmic axis, on which 1/2 and 2 are equally far from 1, with the line at 1."""
     estimates = [*table["speedup"].dropna(), 1.0]
     bounds = [b for b in (*table["ci_low"], *table["ci_high"]) if max(estimates) * 10 > b > min(estimates) / 10]
@@ -355,7 +355,8 @@ def _speedup_axis(axes: Axes, table: pd.DataFrame) -> None:
     axes.set_xlabel(f"speedup: {baselines} time / candidate time, logarithmic (above 1 = faster)")
 
 
-def _colours(study: Study) -> dict[str, str]:
+def variant_colours(study: Study) -> dict[str, str]:
+    """The colour of each variant, the same in every chart of a report."""
     others = [variant for variant in study.variants if variant not in _VARIANT_COLOURS]
     return _VARIANT_COLOURS | {v: _OTHER_COLOURS[i % len(_OTHER_COLOURS)] for i, v in enumerate(others)}
 
@@ -372,7 +373,7 @@ def _n(counts: Sequence[int]) -> str:
 Key = Sequence[tuple[str, str]]  # what each colour stands for: (text, colour)
 
 
-def _axes(
+def new_axes(
     width: float,
     height: float,
     *,
@@ -388,10 +389,10 @@ def _axes(
     Above the axes are the title and the key of colours; below them what belongs to them, and the caption.
     """
     width = max(width, 6.0)
-    title, caption = _wrapped(title, int(11 * width)), "\n".join(textwrap.wrap(caption, int(17 * width)))
+    title, caption = wrapped(title, int(11 * width)), "\n".join(textwrap.wrap(caption, int(17 * width)))
     lines = _key_lines(key, width)
-    above = 0.2 + 0.17 * _lines(title) + 0.19 * len(lines)
-    below = bottom + 0.15 + 0.12 * _lines(caption)
+    above = 0.2 + 0.17 * line_count(title) + 0.19 * len(lines)
+    below = bottom + 0.15 + 0.12 * line_count(caption)
     total, inner = above + height + below, width - left - right
     figure = Figure(figsize=(width, total))
     axes = figure.add_axes((left / width, below / total, inner / width, height / total))
@@ -399,9 +400,9 @@ def _axes(
     axes.xaxis.set_label_coords(0.5, -0.32 / height)
     axes.yaxis.set_label_coords(-0.5 / inner, 0.5)
     figure.text(0.1 / width, 1 - 0.08 / total, title, va="top", fontsize=10, fontweight="bold")
-    figure.text(0.1 / width, 0.06 / total, caption, va="bottom", fontsize=_SMALL, color=_QUIET)
+    figure.text(0.1 / width, 0.06 / total, caption, va="bottom", fontsize=SMALL, color=QUIET)
     for i, line in enumerate(lines):
-        y = 1 - (0.2 + 0.17 * _lines(title) + 0.19 * i) / total
+        y = 1 - (0.2 + 0.17 * line_count(title) + 0.19 * i) / total
         for x, text, colour in line:
             figure.text(x / width, y, "■", color=colour, va="center")
             figure.text((x + 0.16) / width, y, text, va="center", fontsize=8)
@@ -413,21 +414,21 @@ def _key_lines(key: Key, width: float) -> list[list[tuple[float, str, str]]]:
     lines: list[list[tuple[float, str, str]]] = []
     x = math.inf
     for text, colour in key:
-        if x + 0.3 + _inches([text]) > width:
+        if x + 0.3 + inches([text]) > width:
             lines.append([])
             x = 0.1
         lines[-1].append((x, text, colour))
-        x += 0.35 + _inches([text])
+        x += 0.35 + inches([text])
     return lines
 
 
-def _rows(
+def new_rows(
     names: Sequence[str], pitch: float, *, title: str, caption: str, right: float, key: Key = ()
 ) -> tuple[Figure, Axes]:
     """Axes with one row per name, from the top down, `pitch` inches for each; `right` inches for words beside them."""
-    pitch = max(pitch, 0.17 * max(map(_lines, names)) + 0.06)
-    left = 0.25 + _inches(names)
-    figure, axes = _axes(
+    pitch = max(pitch, 0.17 * max(map(line_count, names)) + 0.06)
+    left = 0.25 + inches(names)
+    figure, axes = new_axes(
         left + 3.7 + right,
         pitch * len(names),
         title=title,
@@ -443,33 +444,33 @@ def _rows(
     return figure, axes
 
 
-def _embolden(axes: Axes, rows: Sequence[object]) -> None:
+def embolden(axes: Axes, rows: Sequence[object]) -> None:
     """Make the names of headings bold among those of the rows."""
     for row, label in zip(rows, axes.get_yticklabels(), strict=True):
         if isinstance(row, isa.Heading):
-            label.set(fontweight="bold", fontsize=8, color=_QUIET)
+            label.set(fontweight="bold", fontsize=8, color=QUIET)
 
 
-def _beside(axes: Axes, y: float, text: str, colour: str) -> None:
+def beside(axes: Axes, y: float, text: str, colour: str) -> None:
     """Small text to the right of the axes, in the row at y."""
-    axes.text(1.01, y, text, transform=axes.get_yaxis_transform(), va="center", fontsize=_SMALL, color=colour)
+    axes.text(1.01, y, text, transform=axes.get_yaxis_transform(), va="center", fontsize=SMALL, color=colour)
 
 
-def _offsets(n: int) -> list[float]:
+def offsets(n: int) -> list[float]:
     """Where n things stand around the middle of a place that is 1 wide, of which they fill 0.8."""
     return [0.8 * ((i + 0.5) / n - 0.5) for i in range(n)]
 
 
-def _inches(names: Sequence[str]) -> float:
+def inches(names: Sequence[str]) -> float:
     """Width of the longest name at the font size of ticks; 0.6 em a character is a little more than it takes."""
     return max(len(line) for name in names for line in name.split("\n")) * 0.6 * STYLE["font.size"] / 72
 
 
-def _lines(text: str) -> int:
+def line_count(text: str) -> int:
     return text.count("\n") + 1
 
 
-def _wrapped(name: str, width: int) -> str:
+def wrapped(name: str, width: int) -> str:
     """A long name on two lines at most, broken at spaces, hyphens and underscores, cut if that is not enough."""
     lines = textwrap.wrap(name.replace("_", "_\0 "), width, max_lines=2, placeholder="…")
     return "\n".join(lines).replace("\0 ", "").replace("\0", "")

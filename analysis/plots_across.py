@@ -22,20 +22,20 @@ from analysis import across, isa, stats
 from analysis.across import HALVES, STATES
 from analysis.claims import mean_over
 from analysis.plots import (
-    _ALARM,
-    _QUIET,
-    _SMALL,
+    ALARM,
+    QUIET,
+    SMALL,
     Key,
-    _axes,
-    _beside,
-    _colours,
-    _embolden,
-    _inches,
-    _lines,
-    _offsets,
-    _rows,
-    _speedup_axis,
-    _wrapped,
+    beside,
+    embolden,
+    inches,
+    line_count,
+    new_axes,
+    new_rows,
+    offsets,
+    speedup_axis,
+    variant_colours,
+    wrapped,
 )
 from analysis.study import Machine, Setting, Study, metric_label, model_key, setting_key
 from analysis.tables import GEOMEAN, count, interval, number, places
@@ -64,13 +64,13 @@ def heat_map(study: Study, table: pd.DataFrame, setting: Setting, variant: str) 
         what = "≈: not distinguishable from 1."
     limit = max([_LEAST_RANGE, *(abs(math.log2(value)) for value, _ in cells.values() if value > 0)])
     shades = [-limit, -limit / 2, 0.0, limit / 2, limit]
-    columns = [_wrapped("geometric mean" if model == GEOMEAN else model, 11) for model in models]
-    slanted = _inches(columns) > 0.85
-    names = [_wrapped(row, 34) for row in rows]
-    left = 0.25 + _inches(names)
+    columns = [wrapped("geometric mean" if model == GEOMEAN else model, 11) for model in models]
+    slanted = inches(columns) > 0.85
+    names = [wrapped(row, 34) for row in rows]
+    left = 0.25 + inches(names)
     baseline = table["baseline_variant"].iloc[0]
     where = study.setting_label(setting)
-    figure, axes = _axes(
+    figure, axes = new_axes(
         left + 0.85 * len(models) + 0.15,
         0.27 * len(rows),
         title=f"Speedup of {variant} over {baseline}" + (f": {where}" if where else ""),
@@ -78,7 +78,7 @@ def heat_map(study: Study, table: pd.DataFrame, setting: Setting, variant: str) 
         "Hatched: no speedup, and why.",
         key=[(f"{number(2**shade, 2)} times as fast", _shade(shade, limit)) for shade in shades],
         left=left,
-        bottom=0.15 + (0.75 * _inches(columns) if slanted else 0.15 * max(map(_lines, columns))),
+        bottom=0.15 + (0.75 * inches(columns) if slanted else 0.15 * max(map(line_count, columns))),
     )
     for y, row in enumerate(rows):
         for x, model in enumerate(models):
@@ -138,7 +138,7 @@ def _draw_cell(axes: Axes, x: int, y: int, value: float, text: str, limit: float
     if math.isnan(value):
         axes.add_patch(Rectangle(**box, facecolor="#F4F4F4", edgecolor="#C8C8C8", hatch="////", linewidth=0))
         around = {"facecolor": "#F4F4F4", "edgecolor": "none", "pad": 0.8}
-        axes.text(x, y, _wrapped(text, 14), ha="center", va="center", fontsize=6, color=_QUIET, bbox=around)
+        axes.text(x, y, wrapped(text, 14), ha="center", va="center", fontsize=6, color=QUIET, bbox=around)
         return
     colour = _shade(math.log2(value), limit)
     axes.add_patch(Rectangle(**box, facecolor=colour, linewidth=0))
@@ -155,27 +155,27 @@ def speedup_of_groups(study: Study, table: pd.DataFrame) -> Figure:
     for (machine, setting), row in zip(places(study, means), means.itertuples(), strict=True):
         logs[groups[machine], setting, row.variant].append(math.log(row.speedup))
     rows = sorted({(group, setting) for group, setting, _ in logs}, key=lambda row: (row[0], setting_key(row[1])))
-    names = [_wrapped(", ".join(filter(None, (g.label, study.setting_label(s)))), 40) for g, s in rows]
-    figure, axes = _rows(
+    names = [wrapped(", ".join(filter(None, (g.label, study.setting_label(s)))), 40) for g, s in rows]
+    figure, axes = new_rows(
         names or ["no machine"],
         max(0.3, 0.17 * len(variants)),
         title="Speedup on every machine",
         caption="Small dots: each machine's geometric mean over models. Diamonds: the geometric mean over machines, "
         "with its 95 % confidence interval over machines (Student's t on logarithms).",
         right=2.3,
-        key=[(v, _colours(study)[v]) for v in variants],
+        key=[(v, variant_colours(study)[v]) for v in variants],
     )
     for (group, setting, variant), of_machines in logs.items():
-        y = rows.index((group, setting)) + _offsets(len(variants))[variants.index(variant)]
-        colour, mean = _colours(study)[variant], mean_over(of_machines)
+        y = rows.index((group, setting)) + offsets(len(variants))[variants.index(variant)]
+        colour, mean = variant_colours(study)[variant], mean_over(of_machines)
         dots = np.exp(of_machines)
         axes.plot(dots, np.full(len(dots), y), "o", color=colour, markersize=3, alpha=0.3, markeredgewidth=0)
         axes.plot([mean.ci_low, mean.ci_high], [y, y], color=colour, linewidth=2)
         axes.plot(mean.value, y, "D", color=colour, markersize=5, markeredgecolor="white")
         bounds = interval(mean.ci_low, mean.ci_high)
         text = f"{number(mean.value)} ({bounds}), " if bounds else f"{number(mean.value)}, "
-        _beside(axes, y, text + count(len(dots), "machine"), _QUIET)
-    _speedup_axis(axes, means)
+        beside(axes, y, text + count(len(dots), "machine"), QUIET)
+    speedup_axis(axes, means)
     return figure
 
 
@@ -200,7 +200,7 @@ def absolute_times(study: Study, table: pd.DataFrame, setting: Setting) -> Figur
         what = f"Means of {_n(table['n'])} repetitions; lines: 95 % confidence intervals, often shorter than the mark."
         if (table["verdict"] == stats.NOT_COMPARABLE).any():
             what += " Hollow: not comparable with the fastest machine; tables/across.csv says what differs."
-    names = [_wrapped(row if isinstance(row, str) else study.labels[row], 34) for row in rows]
+    names = [wrapped(row if isinstance(row, str) else study.labels[row], 34) for row in rows]
     where = study.setting_label(setting)
     figure, panels = _panels(
         models,
@@ -209,20 +209,22 @@ def absolute_times(study: Study, table: pd.DataFrame, setting: Setting) -> Figur
         max(0.2, 0.1 * len(variants)) * len(rows) + 0.65,
         title=f"{metric_label(metric)[0]} on every machine" + (f": {where}" if where else ""),
         caption=f"{what} Logarithmic axes, one for each model.",
-        key=[(variant, _colours(study)[variant]) for variant in variants],
-        left=0.25 + _inches(names),
+        key=[(variant, variant_colours(study)[variant]) for variant in variants],
+        left=0.25 + inches(names),
     )
     for i, (model, axes) in enumerate(zip(models, panels, strict=True)):
         mine = table[table["model"] == model]
-        for variant, offset in zip(variants, _offsets(len(variants)), strict=True):
+        for variant, offset in zip(variants, offsets(len(variants)), strict=True):
             of_variant = mine[mine["variant"] == variant]
             if many:
                 for group, of_group in of_variant.groupby("group", sort=False):
-                    _spread(axes, of_group["mean_ms"], rows.index(group) + 0.7 * offset, _colours(study)[variant])
+                    _spread(
+                        axes, of_group["mean_ms"], rows.index(group) + 0.7 * offset, variant_colours(study)[variant]
+                    )
             else:
                 for row in of_variant.itertuples():
                     y = rows.index(Machine(row.campaign, row.host)) + 0.7 * offset
-                    _time_mark(axes, row, y, _colours(study)[variant])
+                    _time_mark(axes, row, y, variant_colours(study)[variant])
         _log_axis(axes, [*mine["mean_ms"], *mine["mean_ci_low_ms"], *mine["mean_ci_high_ms"]])
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.grid(axis="x")
@@ -279,7 +281,7 @@ def threads(study: Study, table: pd.DataFrame, machine: Machine, rest: Setting, 
         title=f"{name if of == 'mean_ms' else f'Speedup against {fewest}'}: {where}",
         caption=f"Means of {_n(table['n'])} repetitions; error bars: 95 % confidence intervals. Axes are logarithmic."
         + ideal,
-        key=[(variant, _colours(study)[variant]) for variant in variants],
+        key=[(variant, variant_colours(study)[variant]) for variant in variants],
         left=0.65,
     )
     for i, (model, axes) in enumerate(zip(models, panels, strict=True)):
@@ -288,7 +290,7 @@ def threads(study: Study, table: pd.DataFrame, machine: Machine, rest: Setting, 
             line = mine[mine["variant"] == variant].sort_values("threads")
             x, y = line["threads"].to_numpy(dtype=float), line[of].to_numpy()
             errors = np.nan_to_num([y - line[low].to_numpy(), line[high].to_numpy() - y]).clip(0)
-            colour = _colours(study)[variant]
+            colour = variant_colours(study)[variant]
             axes.errorbar(x, y, yerr=errors, color=colour, marker="o", markersize=4, linewidth=1.2, elinewidth=1)
         if of == "speedup":
             axes.plot(counts, np.array(counts) / counts[0], "--", color="#999999", linewidth=1, zorder=0)
@@ -317,7 +319,7 @@ def memory_and_size(study: Study, table: pd.DataFrame, setting: Setting) -> Figu
     models = sorted(set(table["model"]), key=model_key)
     variants = [variant for variant in study.variants if variant in set(table["variant"])]
     machines = len(set(zip(table["campaign"], table["host"], strict=True)))
-    names = [_wrapped(model, 24) for model in models]
+    names = [wrapped(model, 24) for model in models]
     where = study.setting_label(setting)
     said = "The size is that of the file. " if measures[0][0] == "model_size_mb" else ""
     said += f"Memory: means of {_n(table['n'])} repetitions" if table["n"].any() else ""
@@ -330,18 +332,18 @@ def memory_and_size(study: Study, table: pd.DataFrame, setting: Setting) -> Figu
         max(0.3, 0.17 * len(variants)) * len(models) + 0.6,
         title="Size and memory" + (f": {where}" if where else ""),
         caption=said,
-        key=[(variant, _colours(study)[variant]) for variant in variants],
-        left=0.25 + _inches(names),
+        key=[(variant, variant_colours(study)[variant]) for variant in variants],
+        left=0.25 + inches(names),
     )
     pitch = 0.8 / len(variants)
     for axes, (column, label) in zip(panels, measures, strict=True):
-        for variant, offset in zip(variants, _offsets(len(variants)), strict=True):
+        for variant, offset in zip(variants, offsets(len(variants)), strict=True):
             mine = table[(table["variant"] == variant) & table[column].notna()]
             of_model = mine.groupby("model")[column]
             lines = {model: models.index(model) + offset for model in set(mine["model"])}
             means = of_model.mean()
             y = [lines[model] for model in means.index]
-            axes.barh(y, means, 0.92 * pitch, color=_colours(study)[variant])
+            axes.barh(y, means, 0.92 * pitch, color=variant_colours(study)[variant])
             if column == "memory_overall_mb" and 1 < machines <= across.MANY:
                 dots = [lines[model] for model in mine["model"]]
                 axes.plot(mine[column], dots, "o", color="black", markersize=2, alpha=0.5, markeredgewidth=0)
@@ -349,7 +351,7 @@ def memory_and_size(study: Study, table: pd.DataFrame, setting: Setting) -> Figu
             for model, mean in means.items():
                 axes.annotate(
                     number(mean), (max(ends[model], 0), lines[model]), (3, 0), textcoords="offset points",
-                    va="center", fontsize=_SMALL,
+                    va="center", fontsize=SMALL,
                 )  # fmt: skip
         axes.set_xlim(min(0, 1.05 * table[column].min()), 1.18 * max(table[column].max(), 0) or 1.0)
         axes.set_ylim(len(models) - 0.5, -0.5)
@@ -363,7 +365,7 @@ def memory_and_size(study: Study, table: pd.DataFrame, setting: Setting) -> Figu
 
 # --- the course of a campaign -----------------------------------------------------------------------------------------
 
-_STATUS_COLOURS = {"ok": "#0072B2", "invalid": _ALARM, "failed": "#000000"}
+_STATUS_COLOURS = {"ok": "#0072B2", "invalid": ALARM, "failed": "#000000"}
 _STATE_LABELS = {
     "temperature_c": "temperature\n(°C)",
     "cpu_mhz": "clock\n(MHz)",
@@ -382,7 +384,7 @@ def timeline(study: Study, table: pd.DataFrame, machine: Machine) -> Figure | No
     height = main + strip * len(states)
     present = [status for status in _STATUS_COLOURS if (table["status"] == status).any()]
     key = [(f"{status} ({(table['status'] == status).sum()})", _STATUS_COLOURS[status]) for status in present]
-    figure, area = _axes(
+    figure, area = new_axes(
         7.6,
         height,
         title=f"The campaign in the order of its runs: {study.labels[machine]}",
@@ -419,7 +421,7 @@ def timeline(study: Study, table: pd.DataFrame, machine: Machine) -> Figure | No
         low, high = table[name].min(), table[name].max()
         room = 0.1 * (high - low) or max(0.05 * abs(high), 0.5)
         axes.set_ylim(min(low - room, 0) if low >= 0 and low - room < 0 else low - room, high + room)
-        axes.set_ylabel(_STATE_LABELS[name], fontsize=_SMALL, rotation=0, ha="right", va="center")
+        axes.set_ylabel(_STATE_LABELS[name], fontsize=SMALL, rotation=0, ha="right", va="center")
         axes.yaxis.set_major_locator(MaxNLocator(2))
         all_axes.append(axes)
     blocks = table["block"].astype("Float64").to_numpy(dtype=float, na_value=np.nan)
@@ -427,7 +429,7 @@ def timeline(study: Study, table: pd.DataFrame, machine: Machine) -> Figure | No
     for axes in all_axes:
         axes.set_xlim(0.5, max(len(x), 2) + 0.5)
         axes.yaxis.set_label_coords(-0.5 / (7.6 * box.width), 0.5)
-        axes.tick_params(labelsize=_SMALL, labelbottom=axes is all_axes[-1])
+        axes.tick_params(labelsize=SMALL, labelbottom=axes is all_axes[-1])
         if len(borders) < 100:
             axes.vlines(borders, *axes.get_ylim(), color="#E4E4E4", linewidth=0.6, zorder=0)
     all_axes[-1].xaxis.set_major_locator(MaxNLocator(10, integer=True))
@@ -444,8 +446,8 @@ def iterations(study: Study, machine: Machine, setting: Setting) -> Figure | Non
     if table.empty:
         return None
     rows = list(dict.fromkeys(zip(table["model"], table["variant"], strict=True)))
-    figure, axes = _rows(
-        [_wrapped(" ".join(row), 40) for row in rows],
+    figure, axes = new_rows(
+        [wrapped(" ".join(row), 40) for row in rows],
         0.3,
         title=f"Single iterations: {study.place_label(machine, setting)}",
         caption="Iterations of all ok runs. Dots: medians; thick lines: quartiles; thin: from the 5th to the 95th "
@@ -456,12 +458,12 @@ def iterations(study: Study, machine: Machine, setting: Setting) -> Figure | Non
     for half, shift, alpha in zip(HALVES, (-0.17, 0.17), (0.4, 1.0), strict=True):
         mine = table[table["half"] == half].pivot(index=["model", "variant"], columns="percentile")["deviation_percent"]
         mine = mine.loc[rows]
-        y, colours = np.arange(len(rows)) + shift, [_colours(study)[variant] for _, variant in rows]
+        y, colours = np.arange(len(rows)) + shift, [variant_colours(study)[variant] for _, variant in rows]
         axes.hlines(y, mine[5], mine[95], color=colours, alpha=alpha, linewidth=0.9)
         axes.hlines(y, mine[25], mine[75], color=colours, alpha=alpha, linewidth=3.5)
         axes.scatter(mine[50], y, s=9, c="white", edgecolors=colours, linewidths=0.9, zorder=3)
     for y, (_, of_row) in enumerate(table.groupby(["model", "variant"], sort=False)):
-        _beside(axes, y, f"n = {count(of_row['runs'].iloc[0], 'run')}", _QUIET)
+        beside(axes, y, f"n = {count(of_row['runs'].iloc[0], 'run')}", QUIET)
     axes.axvline(0, color="#999999", linewidth=0.8, zorder=0)
     axes.hlines(np.arange(0.5, len(rows) - 1), *axes.get_xlim(), color="#E4E4E4", linewidth=0.6, zorder=0)
     axes.set_xlabel("time of an iteration: deviation from the configuration's median (%)")
@@ -477,7 +479,7 @@ def _panels(
     """A figure of small axes, row by row, each in a place of `width` x `height` inches with room for its texts."""
     columns = min(columns, len(titles))
     lines = math.ceil(len(titles) / columns)
-    figure, area = _axes(
+    figure, area = new_axes(
         left + columns * width, lines * height, title=title, caption=caption, key=key, left=left, bottom=0.0, right=0.1
     )
     total_width, total_height = figure.get_size_inches()
@@ -489,8 +491,8 @@ def _panels(
         x, y = box.x0 + place * (i % columns), box.y1 - (i // columns + 1) * height / total_height
         inner = (place - 0.3 / total_width, (height - 0.65) / total_height)
         axes = figure.add_axes((x, y + 0.42 / total_height, *inner))
-        axes.set_title(_wrapped(text, 26), fontsize=8, pad=3)
-        axes.tick_params(labelsize=_SMALL)
+        axes.set_title(wrapped(text, 26), fontsize=8, pad=3)
+        axes.tick_params(labelsize=SMALL)
         axes.xaxis.set_label_coords(0.5, -0.28 / (height - 0.65))
         axes.yaxis.set_label_coords(-0.42 / (inner[0] * total_width), 0.5)
         panels.append(axes)
@@ -499,7 +501,7 @@ def _panels(
 
 def _name_rows(axes: Axes, rows: Sequence[object], names: Sequence[str]) -> None:
     axes.set_yticks(range(len(rows)), names, fontsize=9)
-    _embolden(axes, rows)
+    embolden(axes, rows)
 
 
 def _log_axis(axes: Axes, values: Sequence[float], across: bool = True) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from analysis.plots import _QUIET, _beside, _colours, _offsets, _rows, _wrapped
+from analysis.plots import QUIET, beside, new_rows, offsets, variant_colours, wrapped
 from analysis.study import Machine, Setting, Study, variant_key
 from analysis.tables import by_place, count
 from analysis.tables_ops import chart_names, counted, milliseconds
@@ -41,9 +41,9 @@ def operators(study: Study, table: pd.DataFrame, machine: Machine, setting: Sett
     rows["all operators"] = ms.sum()
     n = own.groupby("variant")["n"].max()
     runs = "one run of each variant" if n.max() == 1 else "the mean of the runs of each variant"
-    colours = _colours(study)
-    figure, axes = _rows(
-        [_wrapped(name, 34) for name in rows],
+    colours = variant_colours(study)
+    figure, axes = new_rows(
+        [wrapped(name, 34) for name in rows],
         max(0.24, 0.17 * len(variants)),
         title=f"Where the time went: {model}, {study.place_label(machine, setting)}",
         caption=f"Time per inference by kind of operator, in {runs} with operator profiling on, which costs "
@@ -52,12 +52,12 @@ def operators(study: Study, table: pd.DataFrame, machine: Machine, setting: Sett
         key=[(f"{variant} (n = {n[variant]})", colours[variant]) for variant in variants],
     )
     for line, values in enumerate(rows.values()):
-        for variant, offset in zip(variants, _offsets(len(variants)), strict=True):
+        for variant, offset in zip(variants, offsets(len(variants)), strict=True):
             if pd.isna(values[variant]):
-                _beside(axes, line + offset, "none", _QUIET)
+                beside(axes, line + offset, "none", QUIET)
                 continue
             axes.barh(line + offset, values[variant], 0.74 / len(variants), color=colours[variant])
-            _beside(axes, line + offset, f"{milliseconds(values[variant])} ms", _QUIET)
+            beside(axes, line + offset, f"{milliseconds(values[variant])} ms", QUIET)
     axes.axhline(len(rows) - 1.5, color="#BBBBBB", linewidth=0.6)
     axes.set_xlim(0, 1.05 * max(values.max() for values in rows.values()) or 1.0)
     axes.xaxis.set_major_locator(MaxNLocator(6))

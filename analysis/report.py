@@ -6,13 +6,12 @@ The command alone: what computes and draws is imported when there is something t
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from analysis import layout, output
-from analysis.errors import AnalysisError
+from analysis.errors import AnalysisError, exit_status
 from analysis.names import DEFAULT_METRIC, TIME_METRICS, slug
 
 _EPILOG = f"""\
@@ -59,14 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--if-changed", action="store_true", help="do nothing if the report is of these logs already")
     options = parser.parse_args(arguments)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # names may have letters that a terminal lacks
-    try:
-        return _run(options)
-    except AnalysisError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return exit_status(lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> int:

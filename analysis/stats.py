@@ -256,8 +256,9 @@ class GeometricMean:
 def geometric_mean(speedups: Sequence[Speedup]) -> GeometricMean:
     """Geometric mean of speedups that have intervals.
 
-    The interval covers the noise between repetitions (delta method on the logs, Satterthwaite), with the models
-    taken as given and their noise as independent; it says nothing about other models.
+    The interval covers the noise between repetitions (delta method on the logs, Satterthwaite's combination of the
+    speedups' degrees of freedom), with the models taken as given and their noise as independent; it says nothing about
+    other models.
 
     Raises:
         ValueError: no speedups.

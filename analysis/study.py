@@ -193,10 +193,10 @@ class Study:
         target = self.asked(campaign).get("target_percent")
         return target if self._min_repetitions(campaign) and isinstance(target, int | float) else None
 
-    def max_df(self, campaign: str) -> float:
-        """Degrees of freedom at most: of the first repetitions where a campaign stops when it knows enough."""
-        minimum = self._min_repetitions(campaign)
-        return max(1, minimum - 1) if minimum else math.inf
+    def max_df(self, *campaigns: str) -> float:
+        """Degrees of freedom at most: those of the first repetitions, where a campaign stops when it knows enough."""
+        least = filter(None, map(self._min_repetitions, campaigns))
+        return min((max(1, minimum - 1) for minimum in least), default=math.inf)
 
     def _min_repetitions(self, campaign: str) -> int | None:
         """Of a campaign whose hosts decide themselves how many more to measure."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -57,6 +57,18 @@ def count(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
+def some(texts: Iterable[str], limit: int) -> str:
+    """The first few of many texts: 'a, b, and 3 more'."""
+    texts = list(texts)
+    more = [f"and {len(texts) - limit} more"] if len(texts) > limit else []
+    return ", ".join([*texts[:limit], *more])
+
+
+def differing(known: Mapping[str, Collection[str]]) -> list[str]:
+    """'governor differs: ondemand, performance' for each fact that has several values."""
+    return [f"{name} differs: {', '.join(sorted(values))}" for name, values in known.items() if len(values) > 1]
+
+
 # --- tables/*.csv -----------------------------------------------------------------------------------------------------
 
 
@@ -80,7 +92,7 @@ def summary(study: Study) -> pd.DataFrame:
     cells = [study.cells[i] for i in table["cell"]]
     max_df = [study.max_df(cell.machine.campaign) for cell in cells]
     low, high = stats.mean_interval(table["mean"], table["std"], table["count"], max_df)
-    return _cell_columns(study, cells).assign(
+    return cell_columns(study, cells).assign(
         metric=table["metric"],
         n_ok=table["count"].fillna(0).astype(int),
         n_invalid=[study.n(cell, "invalid") for cell in cells],
@@ -95,7 +107,7 @@ def summary(study: Study) -> pd.DataFrame:
     )
 
 
-def _cell_columns(study: Study, cells: Sequence[Cell]) -> pd.DataFrame:
+def cell_columns(study: Study, cells: Sequence[Cell]) -> pd.DataFrame:
     """The columns that name a cell, with `platform` third."""
     frame = pd.DataFrame([cell.flat() for cell in cells], columns=list(CELL))
     for name, sizes in study.own_sizes.items():
@@ -146,9 +158,8 @@ def _compare(study: Study, metric: str, baseline: Cell, candidate: Cell) -> Comp
         return Comparison(candidate, None, stats.MISSING, "; ".join(absent))
     facts = {name: study.known([baseline, candidate], name) for name in SAME_ON_BOTH_SIDES}
     facts |= {f"model file of {cell.variant}": study.known([cell], "model_sha256") for cell in (baseline, candidate)}
-    differing = [f"{name} differs: {', '.join(values)}" for name, values in facts.items() if len(values) > 1]
-    if differing:
-        return Comparison(candidate, None, stats.NOT_COMPARABLE, "; ".join(differing))
+    if unlike := differing(facts):
+        return Comparison(candidate, None, stats.NOT_COMPARABLE, "; ".join(unlike))
     try:
         max_df = study.max_df(candidate.machine.campaign)
         result = stats.speedup(study.sample(baseline, metric), study.sample(candidate, metric), max_df)
@@ -253,7 +264,7 @@ def _comparison_table(study: Study, found: Sequence[Comparison], metric: str, ba
     def part(name: str, dtype: str) -> pd.Series:
         return pd.Series([getattr(c.result, name, None) for c in found], dtype=dtype)
 
-    table = _cell_columns(study, [c.cell for c in found]).assign(baseline_variant=baseline, metric=metric)
+    table = cell_columns(study, [c.cell for c in found]).assign(baseline_variant=baseline, metric=metric)
     for name in ("baseline", "candidate", "speedup", "ci_low", "ci_high", "p_value"):
         table[name] = part(name, "float64")
     for name in ("n_baseline", "n_candidate"):
@@ -469,14 +480,14 @@ def decisions(study: Study, effects: pd.DataFrame) -> pd.DataFrame:
     `iterations` per process, and what the pilot found for it; `n_ok` repetitions, `left_after_block` and `left_reason`
     where the host said so. `interval_percent` is the half width of the mean's 95 % interval in percent of the mean,
     `speedup_interval_percent` the widest of its speedups', both of avg_inference_ms and as they came out in the end;
-    `reached`: whether they are not wider than the target. Empty where it is not known.
+    `reached`: whether they are not wider than the target, or the host found them so. Empty where it is not known.
 
     Args:
         study: what was measured.
         effects: the table of that name.
     """
     cells = [cell for cell in study.cells if cell in study.decided or study.target_percent(cell.machine.campaign)]
-    table = _cell_columns(study, cells)
+    table = cell_columns(study, cells)
     widths = _speedup_widths(study, effects)
     rows = []
     for cell in cells:

@@ -15,7 +15,7 @@ from analysis.grids import Grid
 from analysis.names import DEFAULT_METRIC, NUMBER
 from analysis.op_profile import RUN, operation, operator
 from analysis.study import CELL, SAME_ON_BOTH_SIDES, SETTING, Cell, Machine, Setting, Study, cell_key, file_names
-from analysis.tables import by_place, number, places
+from analysis.tables import by_place, differing, number, places
 
 ALL = "all operators"  # stands for an operation in the rows that sum over all
 
@@ -82,16 +82,13 @@ def differences(study: Study, profile: pd.DataFrame, baseline: str) -> pd.DataFr
             continue
         pairs = {name: (base.get(name, 0.0), candidate.get(name, 0.0)) for name in {**base, **candidate}}
         longest_first = sorted(pairs, key=lambda name: (-max(pairs[name]), name))
-        differing = [
-            f"{name} differs: {', '.join(sorted(values))}"
-            for name in SAME_ON_BOTH_SIDES
-            if len(values := facts[cell][name] | facts[cell._replace(variant=baseline)][name]) > 1
-        ]
+        of_baseline = facts[cell._replace(variant=baseline)]
+        unlike = differing({name: facts[cell][name] | of_baseline[name] for name in SAME_ON_BOTH_SIDES})
         pairs[ALL] = (math.fsum(base.values()), math.fsum(candidate.values()))
         for name in (*longest_first, ALL):
             numbers = {"baseline_ms": pairs[name][0], "candidate_ms": pairs[name][1]}
             numbers["difference_ms"] = pairs[name][1] - pairs[name][0]
-            names_of_row = {"baseline_variant": baseline, "operation": name, "remark": "; ".join(differing)}
+            names_of_row = {"baseline_variant": baseline, "operation": name, "remark": "; ".join(unlike)}
             rows.append(names[cell] | names_of_row | numbers)
     numbers = ["baseline_ms", "candidate_ms", "difference_ms"]
     columns = [*_CELL[:5], "baseline_variant", *SETTING, "operation", *numbers, "remark"]
@@ -141,8 +138,9 @@ def counted(profile: pd.DataFrame) -> pd.DataFrame:
 
 
 def chart_names(study: Study, profile: pd.DataFrame) -> dict[tuple[tuple[Machine, Setting], str], str]:
-    """A file name for the chart of each machine, setting and model in `operators`."""
-    pairs = [(place, model) for place, part in by_place(study, profile).items() for model in part["model"].unique()]
+    """A file name for the chart of each machine, setting and model that has a time in `operators`."""
+    parts = by_place(study, counted(profile))
+    pairs = [(place, model) for place, part in parts.items() for model in part["model"].unique()]
     pairs = [pair for pair in pairs if pair[0] in study.group_stems]
     names = (f"{study.group_stems[place]}_operators_{model}" for place, model in pairs)
     return dict(zip(pairs, file_names(names), strict=True))

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 
 from analysis import across, document, grids, isa, plots, stats, tables
 from analysis.study import Machine, Study
-from tests.unit.datasets import dataset, run
+from tests.unit.datasets import adaptive, dataset, run
 from tests.unit.fleets import EIGHT, eight, of_eight
 
 METRIC = "avg_inference_ms"
@@ -101,6 +101,15 @@ def test_blocks_of_two_machines_are_no_pairs():
         row[METRIC] = {"icelake": 1, "haswell": 2}[row["host"]] * (10 + row["block"])
     independent = stats.speedup(*(stats.Sample([k * (10 + b) for b in range(1, 6)], [None] * 5) for k in (1, 2)))
     assert times(rows).loc["haswell", "ci_low"] == pytest.approx(independent.ci_low)
+
+
+def test_machines_of_campaigns_that_stop_when_they_know_enough_count_as_their_first_repetitions():
+    rows = few("icelake", "haswell")
+    sides = [[row[METRIC] for row in rows if row["host"] == host] for host in ("icelake", "haswell")]
+    expected = stats.speedup(*(stats.Sample(side, [None] * 5) for side in sides), max_df=2)
+    found = times(rows, campaigns=adaptive(3, 9)).loc["haswell", ["ci_low", "ci_high", "p_value"]]
+    assert found.tolist() == pytest.approx([expected.ci_low, expected.ci_high, expected.p_value])
+    assert found["ci_low"] < times(rows).loc["haswell", "ci_low"]
 
 
 @pytest.mark.parametrize(
@@ -192,6 +201,13 @@ def test_threads_are_compared_with_the_fewest():
     found = across.threads(study, tables.summary(study), METRIC).set_index("threads")
     assert found.loc[4, "reason"] == "runner_version differs: 2.3.0, 9"
     assert math.isnan(found.loc[4, "speedup"])
+    uneven = [row | {METRIC: row[METRIC] + row["threads"] % 4 * row["block"] ** 2} for row in swept((1, 4))]
+    for more, max_df in (({}, math.inf), ({"campaigns": adaptive(2, 9)}, 1)):
+        study = Study(dataset(uneven, **more))
+        found = across.threads(study, tables.summary(study), METRIC).set_index("threads")
+        values = [[row[METRIC] for row in uneven if row["threads"] == threads] for threads in (1, 4)]
+        expected = stats.speedup(*(stats.Sample(side, [1, 2, 3, 4]) for side in values), max_df)
+        assert found.loc[4, ["ci_low", "ci_high"]].tolist() == pytest.approx([expected.ci_low, expected.ci_high])
     study = Study(dataset(swept((4,))))
     assert across.threads(study, tables.summary(study), METRIC).empty
 

@@ -13,7 +13,7 @@ import scipy.stats
 
 from analysis import claims, document, stats, tables
 from analysis.study import Study
-from tests.unit.datasets import run
+from tests.unit.datasets import adaptive, run
 from tests.unit.fleets import EIGHT, eight, of_eight
 
 METRIC = "avg_inference_ms"
@@ -173,6 +173,14 @@ def test_two_boards_are_compared_by_their_repetitions(rows, of_study):
     five, four = speedup_logs(rows, "pi5", "pi4")
     assert gain["value"] == pytest.approx(math.exp(five - four))
     assert gain["ci_low"] < gain["value"] < gain["ci_high"]
+
+
+def test_boards_of_a_campaign_that_stops_when_it_knows_enough_count_as_their_first_repetitions(rows, of_study):
+    capped = found([r for r in rows if r["host"].startswith("pi")], campaigns=adaptive(3, 9))
+    for finding in (claims.PI_GAIN, claims.PI_SPEED):
+        wide, narrow = (row(table, finding, variant="dynamic_range") for table in (capped, of_study))
+        assert wide["value"] == pytest.approx(narrow["value"])
+        assert wide["ci_low"] < narrow["ci_low"] < narrow["ci_high"] < wide["ci_high"]
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,16 @@ def test_models_of_one_campaign_are_slow_together():
     assert found.verdict == "not distinguishable"
 
 
+def test_a_campaign_in_which_memory_did_not_grow_has_no_geometric_mean():
+    times = {"MobileNet": around(5, 1), "VGG16": around(100, 1)}
+    a, b = (
+        together(*(side(times, f"{name}{i}", memory_overall_mb=mb) for i, mb in enumerate(of_campaigns)))
+        for name, of_campaigns in (("a", (0.0, 20.0, 20.4)), ("b", (20.1, 20.2, 20.5)))
+    )
+    found = row(compared(a, b, metrics=["memory_overall_mb"]), "geomean")
+    assert (found.a_n, found.b_n) == (2, 3)
+
+
 def test_a_geometric_mean_over_what_can_be_compared():
     a = side({"MobileNet": around(5, 1), "VGG16": around(100, 1, seed=1), "VGG19": [100.0]})
     b = side({"MobileNet": around(10, 1), "VGG16": around(50, 1, seed=1), "VGG19": [100.0]})

@@ -251,7 +251,10 @@ def test_profiles_of_the_kits_own_runs(tmp_path):
     write_campaign(tmp_path, hosts=1, repetitions=1, runner="benchmark_model")
     (log,) = tmp_path.glob("bench/host-0/runs/*_MobileNet.float32.*.log")
     log.write_text((DATA / "op_profiles" / "lab" / "nuc" / "MobileNet.log").read_text(encoding="utf-8"))
-    profiles = campaign.read([tmp_path]).op_profiles
+    found = campaign.read([tmp_path])
+    own = found.runs.set_index("log").loc[f"bench/host-0/runs/{log.name}"]
+    assert (own["phase"], own["status"]) == ("profile", "invalid"), "whatever the plan says"
+    profiles = found.op_profiles
     assert set(profiles["log"]) == {f"bench/host-0/runs/{log.name}"}
     assert profiles["ms"].sum() == pytest.approx(35.309)
     assert profiles[["campaign", "host", "platform", "variant"]].drop_duplicates().values.tolist() == [

@@ -195,6 +195,14 @@ def test_title_licence_and_name_are_the_users(no_report, tmp_path, monkeypatch):
     ]
 
 
+def test_pilot_runs_are_not_called_invalid(no_report, tmp_path):
+    logs = Path(shutil.copytree(CAMPAIGNS / "old/schema1", tmp_path / "schema1"))
+    meta = logs / "this-machine/runs/0001_image.float32.litert.t1_r01.meta"
+    meta.write_text(meta.read_text().replace("\nrepetition=1\n", "\nrepetition=1\nphase=pilot\n"))
+    assert package.main([str(logs), "--output", str(tmp_path / "x.zip")]) == 0
+    assert "6 process executions (5 ok, 1 pilot)" in root_of(tmp_path / "x.zip")["description"]
+
+
 def test_logs_that_are_not_as_their_schema_says_are_packed_and_named(no_report, tmp_path, capsys):
     logs = Path(shutil.copytree(CAMPAIGNS / "old/schema1", tmp_path / "schema1"))
     with (logs / "this-machine/DONE").open("a") as file:

@@ -1,0 +1,49 @@
+"""docs/tables.md names every column that a table has."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from analysis import campaign, comparison, document, many, tables
+from tests.unit.datasets import adaptive, dataset, run
+from tests.unit.fleets import eight, of_eight
+
+ROOT = Path(__file__).resolve().parents[2]
+LOGS = "see [logs.md](logs.md)"
+
+
+def columns(text: str) -> set[str]:
+    return set(re.findall(r"`([a-z0-9_]+)`", text))
+
+
+def documented() -> dict[str, set[str]]:
+    """The columns that docs/tables.md names for each table, by file name; those of most tables are in each."""
+    _, *sections = (ROOT / "docs/tables.md").read_text(encoding="utf-8").split("\n## ")
+    logs_md = (ROOT / "docs/logs.md").read_text(encoding="utf-8")
+    in_most, *others = (section.partition("\n")[::2] for section in sections)
+    return {
+        name: columns(in_most[1]) | columns(text) | (columns(logs_md) if LOGS in text else set())
+        for title, text in others
+        for name in re.findall(r"\w+(?=\.csv)", title)
+    }
+
+
+def test_every_column_is_documented():
+    rows = [row | {"threads": threads} for threads in (1, 4) for row in eight(2, ("pi4", "pi5"), ("MobileNet",))]
+    profiles = campaign.read([ROOT / "tests/data/op_profiles"])
+    rows += profiles.runs.to_dict("records")
+    report = document.build(replace(of_eight(rows, campaigns=adaptive(2, 3)), op_profiles=profiles.op_profiles))
+    found = {name: set(table) for name, table in report.tables.items() if not name.startswith("final_result")}
+    found |= {
+        "cost": set(tables.cost(report.study)),
+        "models": set(tables.models(report.study)),
+        "problems": {"problem"},
+    }
+    found["speedup_by_model"] = set(many.speedups_by_model(report.study, report.tables["speedup"]))
+    sides = [dataset([run(repetition=i) for i in (1, 2)]) for _ in range(2)]
+    found["compare"] = set(comparison.build(*sides, tolerance_percent=3).table)
+    known = documented()
+    assert set(known) == set(found)
+    assert {name: lacking for name, of_table in found.items() if (lacking := of_table - known[name])} == {}
