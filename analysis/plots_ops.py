@@ -17,19 +17,22 @@ from analysis.tables_ops import chart_names, counted, milliseconds
 _KINDS = 8  # of operators; the rest is one row
 
 
-def charts(study: Study, table: pd.DataFrame | None) -> Iterator[tuple[str, str, Callable[[], Figure]]]:
-    """Name, title and drawing of each chart, from the table of `tables_ops.operators`, if there is one."""
+def charts(
+    study: Study, table: pd.DataFrame | None
+) -> Iterator[tuple[str, str, Callable[[], Figure], Callable[[], pd.DataFrame]]]:
+    """Name, title, drawing and numbers of each chart, from the table of `tables_ops.operators`, if there is one."""
     if table is None:
         return
     parts = by_place(study, table)
     for (place, model), name in chart_names(study, table).items():
         title = f"Where the time went: {model}, {study.place_label(*place)}"
-        yield name, title, partial(operators, study, parts[place], *place, model)
+        mine = parts[place][parts[place]["model"] == model]
+        yield name, title, partial(operators, study, mine, *place, model), partial(counted, mine)
 
 
 def operators(study: Study, table: pd.DataFrame, machine: Machine, setting: Setting, model: str) -> Figure:
-    """Time per inference by kind of operator, a bar for each variant; `table` is the place's part of the operators."""
-    own = counted(table[table["model"] == model])
+    """Time per inference by kind of operator, a bar for each variant; `table` is the model's part of the operators."""
+    own = counted(table)
     variants = sorted(set(own["variant"]), key=variant_key)
     ms = own.pivot_table(index="operator", columns="variant", values="ms", aggfunc="sum")[variants]
     ms = ms.loc[ms.max(axis="columns").sort_values(ascending=False, kind="stable").index]

@@ -266,6 +266,9 @@ def geometric_mean(speedups: Sequence[Speedup]) -> GeometricMean:
     if not speedups:
         raise ValueError("no speedups to average")
     n = len(speedups)
+    if n == 1:  # the same numbers as for the model itself
+        (only,) = speedups
+        return GeometricMean(only.speedup, only.ci_low, only.ci_high, only.p_value, n)
     centre = float(np.mean([math.log(s.speedup) for s in speedups]))
     variances = [s.log_variance for s in speedups]
     error = math.sqrt(sum(variances)) / n

@@ -526,7 +526,10 @@ _WHOLE_NUMBERS = ("iterations", "pilot_runs", "n_ok", "left_after_block")
 
 
 def _reached(target: float | None, left: Mapping[str, str], widths: Iterable[float]) -> str:
-    """Whether a configuration is known as well as was asked for; '' where nobody asked, or nothing is known."""
+    """Whether a configuration is known as well as was asked for, by its host's decision or by its final intervals.
+
+    '' where nobody asked, or nothing is known.
+    """
     known = [width for width in widths if not math.isnan(width)]
     if target is None or not known:
         return ""

@@ -141,8 +141,9 @@ def chart_names(study: Study, profile: pd.DataFrame) -> dict[tuple[tuple[Machine
     """A file name for the chart of each machine, setting and model that has a time in `operators`."""
     parts = by_place(study, counted(profile))
     pairs = [(place, model) for place, part in parts.items() for model in part["model"].unique()]
-    pairs = [pair for pair in pairs if pair[0] in study.group_stems]
-    names = (f"{study.group_stems[place]}_operators_{model}" for place, model in pairs)
+    # Where nothing but profiles was measured, a place has no stem of its own.
+    stems = {place: study.group_stems.get(place, study.stems[place[0]]) for place in parts}
+    names = (f"{stems[place]}_operators_{model}" for place, model in pairs)
     return dict(zip(pairs, file_names(names), strict=True))
 
 

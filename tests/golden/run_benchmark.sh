@@ -1004,7 +1004,7 @@ list_iterations() { # stdout: iterations.tsv
         most = int(1 / iteration_s) + 1 # what the tool does by default: 50 and 1 s at least
         if (most < 50) most = 50
         reason = "chosen"
-        if (wanted < 5) { wanted = 5; reason = "at the lower bound" }
+        if (wanted < 10) { wanted = 10; reason = "at the lower bound" } # fewer say nothing of a drift, and a pilot may be wrong
         if (wanted > most) { wanted = most; reason = "at the upper bound" }
         print row, sprintf("%.0f", wanted), n[c], sprintf("%.6g", iteration_s * 1000), sprintf("%.3g", 100 * root(within[c] / n[c])),
           sprintf("%.3g", 100 * root(between)), sprintf("%.3g", overhead_s), reason

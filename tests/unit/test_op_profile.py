@@ -312,7 +312,7 @@ def test_chart_has_the_longest_operators_the_rest_and_the_sum(study):
     many = [nodes.iloc[[0]].assign(type=f"OPERATOR_{i}", ms=0.5 + i / 10) for i in range(6)]
     more = Study(replace(study.dataset, op_profiles=pd.concat([nodes, *many], ignore_index=True)))
     with rc_context(plots.STYLE):
-        ((_, title, draw),) = plots_ops.charts(more, tables_ops.operators(more))
+        ((_, title, draw, _),) = plots_ops.charts(more, tables_ops.operators(more))
         (axes,) = draw().axes
     names = [label.get_text() for label in axes.get_yticklabels()]
     assert names[:2] == ["Fully Connected GEMM", "DEPTHWISE_CONV_2D"]

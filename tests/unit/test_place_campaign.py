@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
@@ -99,7 +98,7 @@ def test_moments_that_are_understood(text):
     assert place_campaign.until_line(place_campaign.parse_moment(text), 0, 0) == f"{UNTIL_S} 2026-11-26 18:55 UTC"
 
 
-@pytest.mark.parametrize("text", ["tomorrow", "2026-11-26", "2026-11-26T18:55:00", str(int(time.time()))])
+@pytest.mark.parametrize("text", ["tomorrow", "2026-11-26", "2026-11-26T18:55:00", "1795641954"])
 def test_moments_that_are_not(text):
     with pytest.raises(HostError, match=rf"benchmark_run_until is '{text}'; expected .* 2026-11-26T18:55:00Z"):
         place_campaign.parse_moment(text)
