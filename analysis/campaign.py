@@ -169,7 +169,7 @@ def _read_hosts(chunk: Sequence[tuple[HostLogs, Mapping[str, Any]]]) -> _Part:
         for file, tables in (("iterations.tsv", iterations), ("stopping.tsv", stopping)):
             if (decided := _tsv(host, file, "reason", problems)) is not None:
                 tables[host.key] = decided
-        due = None if plan is None else _due(plan, stopping.get(host.key))
+        due = None if plan is None else _due(plan, stopping.get(host.key), host.key in iterations)
         found_rows = list(_rows(host, asked, hosts[host.key], plan, problems))
         problems += [*_doubled(name, found_rows), *op_profile.problems(found_rows)]
         problems += [*(f"{stray}: a sidecar without a log" for stray in host.strays)]
@@ -653,8 +653,13 @@ def _tsv(host: HostLogs, file: str, column: str, problems: list[str]) -> pd.Data
     return pd.DataFrame(rows, columns=columns, dtype=TEXT)
 
 
-def _due(plan: pd.DataFrame, stopping: pd.DataFrame | None) -> pd.DataFrame:
-    """The lines of a plan that are to be measured: those of a configuration end at the block after which it left."""
+def _due(plan: pd.DataFrame, stopping: pd.DataFrame | None, piloted: bool) -> pd.DataFrame:
+    """The lines of a plan that are to be measured: those of a configuration end at the block after which it left.
+
+    `piloted`: iterations were chosen; a host that cannot choose (it has no awk) makes no pilot runs.
+    """
+    if not piloted and "phase" in plan:
+        plan = plan[plan["phase"] != PILOT]
     if stopping is None or not {"block", *CONFIGURATION} <= set(plan) & set(stopping):
         return plan
     keys, blocks = list(CONFIGURATION), pd.to_numeric(stopping["block"], errors="coerce")

@@ -275,6 +275,17 @@ def test_what_left_the_plan_is_not_missing(pi):
     assert read([pi]).unfinished["demo", "pi"] == "4 of 6 runs"  # pilot and profile runs have block 0
 
 
+def test_a_host_that_cannot_choose_from_a_pilot_lacks_none(pi):
+    header, *lines = (pi / "plan.tsv").read_text().splitlines()
+    phases = ["phase", *(["measure"] * (len(lines) - 1)), "pilot"]
+    (pi / "plan.tsv").write_text(
+        "".join(f"{line}\t{phase}\n" for line, phase in zip([header, *lines], phases, strict=True))
+    )
+    assert [problem for problem in read([pi]).problems if "1 of 5 planned runs have no log" in problem]
+    (pi / "iterations.tsv").write_text("model\treason\n")
+    assert [problem for problem in read([pi]).problems if "2 of 6 planned runs have no log" in problem]
+
+
 @pytest.mark.parametrize(
     ("phase", "reason"),
     [
