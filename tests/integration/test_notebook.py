@@ -85,7 +85,7 @@ def test_a_machine_without_ssh_is_measured_and_its_archive_read_beside_other_log
     (archive,) = kit.glob("edgebench-anna-s-laptop-*.tar.gz")
     assert "Archive of 4 runs" in shown
     assert shown.rstrip().endswith(str(archive)), "the last cell says where it is"
-    assert "## What was found" in shown
+    assert "**What was found**" in shown
     assert LABEL in shown
     assert "image/png" in shown
 
