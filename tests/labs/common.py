@@ -28,7 +28,14 @@ from modelzoo.paths import cache_dir
 TOOLS = {
     "browser": {"chromium": "chromium"},
     "latex": {"pdflatex": "texlive-latex-recommended"},
-    "run script": {"dash": "dash", "busybox": "busybox", "mksh": "mksh"},
+    "run script": {
+        "busybox": "busybox",
+        "dash": "dash",
+        "gawk": "gawk",
+        "mawk": "mawk",
+        "mksh": "mksh",
+        "original-awk": "original-awk",
+    },
     "sshlab": {
         "ip": "iproute2",
         "losetup": "mount",

@@ -10,9 +10,16 @@ import pytest
 
 from tests.labs.armlab import ArmLab
 from tests.labs.chilab import ChiLab
+from tests.labs.common import missing_packages
 from tests.labs.sshlab import SshLab
 
 Lab = TypeVar("Lab", SshLab, ArmLab, ChiLab)
+
+
+def needs(part: str) -> None:
+    """Skip the test that calls this where Debian packages of a part of the tests (a key of TOOLS) are missing."""
+    if packages := missing_packages(part):
+        pytest.skip(f"needs Debian packages (apt-get install --no-install-recommends {' '.join(packages)})")
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ import pytest
 
 from analysis import document, grids
 from analysis.grids import Grid
-from tests.labs.common import missing_packages
+from tests.labs.skipping import needs
 from tests.unit.datasets import dataset, study_rows
 
 ODD = "Odd_100% & #1 <é> $x^2$ [µ] --a"  # how somebody might call a board
@@ -62,8 +62,7 @@ ANSWER = """<script>
 
 def visited(page: Path, directory: Path, script: str) -> dict:
     """What a script returns at the end of a copy of the page, with the errors that there were."""
-    if packages := missing_packages("browser"):
-        pytest.skip(f"needs Debian packages (apt-get install --no-install-recommends {' '.join(packages)})")
+    needs("browser")
     text = page.read_text(encoding="utf-8")
     copy = directory / "page.html"
     text = text.replace("<head>", f"<head>{LISTEN}", 1).replace("</body>", f"{ANSWER % script}</body>")
@@ -148,8 +147,7 @@ def test_the_page_is_small_enough_to_be_sent(out):
 
 
 def test_latex_compiles_with_what_each_file_says_it_needs(out, tmp_path):
-    if packages := missing_packages("latex"):
-        pytest.skip(f"needs Debian packages (apt-get install --no-install-recommends {' '.join(packages)})")
+    needs("latex")
     odd = ["".join(map(chr, range(32, 127))), "±∞≈×≤≥°²µ·–—…‘’“”®™©ßøØæÆéÅçñž", "中\x00\x1b😀", "[2pt]", "*", ODD]
     (tmp_path / "odd.tex").write_text(grids.latex(Grid.of(odd, [[text] * len(odd) for text in odd])), encoding="utf-8")
     needing = defaultdict(list)
