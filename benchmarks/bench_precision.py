@@ -1,12 +1,13 @@
 """Machine time until every mean and speedup is known to 1 %: the kit's plan against the study's fixed loop.
 
 Both measure the same configurations on this machine, with the litert runner, by the real run_benchmark.sh, without
-Ansible. The kit's plan is that of the profile `precise`: a pilot, blocks, configurations that leave when they are
-known. The fixed loop is the study's: the tool's defaults, one model after the other, one n for all. That n is the
-smallest with which the worst configuration would have the same intervals, of means and of speedups (without blocks
-there are no pairs), by the standard deviations of ten measured repetitions. So n is extrapolated, and the loop's time
-is n times the measured time of a repetition of all. On a noisy machine 1 % takes hours: of what is not known after
---blocks, the repetitions that lack are extrapolated in the same way, and said to be.
+Ansible, by turns of a minute each: a machine that is quiet in one quarter of an hour may be noisy in the next, and
+would decide for one of the two. The kit's plan is that of the profile `precise`: a pilot, blocks, configurations that
+leave when they are known. The fixed loop is the study's: the tool's defaults, one model after the other, one n for
+all. That n is the smallest with which the worst configuration would have the same intervals, of means and of speedups
+(without blocks there are no pairs), by the standard deviations of ten measured repetitions. So n is extrapolated, and
+the loop's time is n times the measured time of a repetition of all. On a noisy machine 1 % takes hours: of what is not
+known after --blocks, the repetitions that lack are extrapolated in the same way, and said to be.
 
     python -m benchmarks.bench_precision [--models MobileNet,VGG16] [--variants float32,int8] [--source-dir DIR]
 
@@ -48,6 +49,8 @@ KEPT = ROOT / "results/bench-precision"
 BLOCKS = 60
 ADAPTIVE = {"min_repetitions": 10, "iterations": "auto", "flags": "--warmup_min_secs=0.1"}
 """As the profile `precise`."""
+TURN_S = 60
+"""Longer than the longest run: a turn ends before the run that would not end in it."""
 FIXED = {"min_repetitions": 10, "max_repetitions": 10, "iterations": "fixed", "flags": ""}
 
 
@@ -121,8 +124,8 @@ def model_files(
     return outcome.directory, [dataclasses.asdict(entry) for entry in outcome.models]
 
 
-def measure(name: str, settings: dict[str, Any], models_dir: Path, entries: list[dict[str, Any]]) -> float:
-    """Run a campaign from its plan to its end; return the seconds that the script took.
+def prepare(name: str, settings: dict[str, Any], models_dir: Path, entries: list[dict[str, Any]]) -> Path:
+    """Return a directory with the plan and the script of a campaign.
 
     Args:
         name: `fixed` = the rows of the plan one configuration after the other.
@@ -140,17 +143,32 @@ def measure(name: str, settings: dict[str, Any], models_dir: Path, entries: list
         rows.sort(key=lambda row: (settings["models"].index(row["model"]), settings["variants"].index(row["variant"])))
     (directory / "plan.tsv").write_text(plan.to_tsv(rows), encoding="utf-8")
     runner = {"litert": {"argv": [sys.executable, str(ROOT / "runners/litert.py")], "version": "-"}}
-    script = directory / "run_benchmark.sh"
     roles_own = {"benchmark_run_settings": settings, "benchmark_run_max_wait_s": 60}
-    script.write_text(
+    (directory / "run_benchmark.sh").write_text(
         render_run_script(directory, runner, benchmark_run_models_dir=str(models_dir), **roles_own), encoding="utf-8"
     )
+    return directory
+
+
+def take_turn(directory: Path) -> float:
+    """Let a campaign go on for a turn, as on a machine that goes back then; return the seconds that it took."""
+    (directory / "until").write_text(f"{math.ceil(time.time() + TURN_S)} the other's turn\n", encoding="utf-8")
     begun = time.monotonic()
-    with (directory / "script.log").open("w") as log:
-        done = subprocess.run(["sh", str(script), "run"], stdout=log, stderr=subprocess.STDOUT, check=False)
+    with (directory / "script.log").open("a") as log:
+        command = ["sh", str(directory / "run_benchmark.sh"), "run"]
+        done = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False)
     if done.returncode:
         raise SystemExit(f"run_benchmark.sh failed; see {directory}/script.log")
     return time.monotonic() - begun
+
+
+def measure(directories: Sequence[Path]) -> list[float]:
+    """Run campaigns by turns until all are through; return the seconds that each took."""
+    seconds = [0.0] * len(directories)
+    while left := [k for k, directory in enumerate(directories) if not (directory / "DONE").exists()]:
+        for k in left:
+            seconds[k] += take_turn(directories[k])
+    return seconds
 
 
 def read_runs(name: str) -> pd.DataFrame:
@@ -199,8 +217,9 @@ def results(
     common = {"models": list(models), "variants": list(variants), "runners": ["litert"], "threads": [1]}
     common |= {"delegates": ["default"], "baseline": BASELINE, "target_percent": target_percent, "pilot_runs": 3}
     models_dir, entries = model_files(models, variants, source_dir)
-    adaptive_s = measure("adaptive", common | ADAPTIVE | {"max_repetitions": blocks}, models_dir, entries)
-    ten_s = measure("fixed", common | FIXED, models_dir, entries)
+    campaigns = {"adaptive": common | ADAPTIVE | {"max_repetitions": blocks}, "fixed": common | FIXED}
+    prepared = [prepare(name, settings, models_dir, entries) for name, settings in campaigns.items()]
+    adaptive_s, ten_s = measure(prepared)
 
     chosen, left, found = table("iterations.tsv"), table("stopping.tsv"), found_by_fixed_loop()
     keys = [(model, variant) for model in models for variant in variants]
