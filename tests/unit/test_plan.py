@@ -231,14 +231,32 @@ def test_what_a_run_needs_at_least():
 
 
 def test_the_settings_of_every_profile_go_together():
-    defaults = yaml.safe_load((ROOT / "roles/campaign/defaults/main.yml").read_text(encoding="utf-8"))
-    profiles = defaults["campaign_profiles"]
-    assert {"quick", "study", "precise"} <= set(profiles)
-    for profile in profiles.values():
-        least = profile["repetitions"]
-        settings = {"min_repetitions": least, "max_repetitions": profile.get("max_repetitions", least)}
-        settings |= {"iterations": profile.get("iterations", "fixed"), "flags": profile["flags"]}
-        plan.check(SETTINGS | settings | {"pilot_runs": defaults["campaign_pilot_runs"]})
+    profiles = load("roles/campaign/defaults/main.yml")["campaign_profiles"]
+    assert {"quick", "study", "precise", "sweep"} <= set(profiles)
+    for profile in profiles:
+        plan.check(SETTINGS | profile_settings(profile))
+
+
+def load(path):
+    return yaml.safe_load((ROOT / path).read_text(encoding="utf-8"))
+
+
+def profile_settings(name):
+    defaults = load("roles/campaign/defaults/main.yml")
+    profile = defaults["campaign_profiles"][name]
+    least = profile["repetitions"]
+    settings = {"min_repetitions": least, "max_repetitions": profile.get("max_repetitions", least)}
+    settings |= {"iterations": profile.get("iterations", "fixed"), "flags": profile["flags"]}
+    return settings | {"pilot_runs": defaults["campaign_pilot_runs"]}
+
+
+@pytest.mark.parametrize("inventory", sorted(path.name for path in (ROOT / "inventory").iterdir()))
+def test_the_settings_of_every_inventory_go_together(inventory):
+    chosen = load("roles/campaign/defaults/main.yml") | load(f"inventory/{inventory}/group_vars/all/campaign.yml")
+    axes = ("models", "variants", "runners", "threads", "delegates", "batch_sizes", "input_sizes")
+    settings = {axis: chosen[f"campaign_{axis}"] for axis in axes} | profile_settings(chosen["campaign_profile"])
+    plan.check(settings)
+    assert len(plan.combinations(settings, [])) == {"lab": 4 * 6 * 2}.get(inventory, 7 * 2)
 
 
 @pytest.mark.parametrize(

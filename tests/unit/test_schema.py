@@ -42,7 +42,7 @@ STOPPING = (
 )
 IDLE = (
     "block\tstart_utc\tboot_id\tmeter\tunit\tnames\tranges\tsamples\n"
-    "1\t2026-11-25T16:00:00Z\t0e1f\trapl\tuj\tpackage-0,dram-0\t262143328850,65712999\t100.5:1000,20 105.5:60001000,90\n"
+    "1\t2026-11-25T16:00:00Z\t0e1f\trapl\tuj\tpackage-0,dram-0\t262143328850,65712\t100.5:1000,20 105.5:60001000,9\n"
     "2\t2026-11-25T17:00:00Z\t-\tpmic\ta_v\t3V7_WL_SW,VDD_CORE\t-\t100.5:0.0019,3.718,2.5,0.72\n"
 )
 
