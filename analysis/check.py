@@ -17,9 +17,9 @@ examples:
   python -m analysis.check logs/                     every campaign in logs/
   python -m analysis.check logs/night colab.tar.gz   an archive counts as the directory that it was made of
 
-What is checked: campaign.json, host.json, leases.json, plan.tsv, iterations.tsv, stopping.tsv, DONE and the sidecars
-(runs/*.meta), against the schemas in analysis/schemas/. docs/logs.md says the same in words. Whether runs are missing
-or failed is the report's to say.
+What is checked: campaign.json, host.json, leases.json, plan.tsv, iterations.tsv, stopping.tsv, idle.tsv, DONE and the
+sidecars (runs/*.meta), against the schemas in analysis/schemas/. docs/logs.md says the same in words. Whether runs are
+missing or failed is the report's to say.
 
 exit status: 0 = all is as the schema says; 1 = something is not, a line for each; 2 = there is nothing to check.
 """

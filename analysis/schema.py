@@ -21,7 +21,7 @@ from referencing import Registry
 from analysis.names import SCHEMAS, strange_schema
 
 DIRECTORY = Path(__file__).parent / "schemas"
-TABLES = ("plan", "iterations", "stopping")
+TABLES = ("plan", "iterations", "stopping", "idle")
 
 _KINDS = {
     r".+\.meta": "sidecar",

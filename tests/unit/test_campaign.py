@@ -58,6 +58,28 @@ def test_what_is_not_the_same_campaign_is_not_resumed(tmp_path, changes):
     assert not ensure(tmp_path, **{"now": NOW + timedelta(hours=1), **changes})["resumed"]
 
 
+@pytest.mark.parametrize("name", ["", "x"])
+def test_a_campaign_of_an_earlier_kit_goes_on(tmp_path, name):
+    """It has no batch sizes and input sizes, and notes less of its models."""
+    first = ensure(tmp_path, name=name, record=RECORD)
+    written = (tmp_path / first["name"] / "campaign.json").read_bytes()
+    settings = SETTINGS | {"batch_sizes": [1], "input_sizes": []}
+    known = {"format": "tflite", "macs": 568740352, "activation_mb": None}
+    record = RECORD | {"models": [RECORD["models"][0] | known]}
+    later = NOW + timedelta(hours=1)
+    again = ensure(tmp_path, name=name, now=later, settings=settings, record=record)
+    assert (again["name"], again["resumed"], again["changed"]) == (first["name"], True, False)
+    assert (tmp_path / first["name"] / "campaign.json").read_bytes() == written
+    other = settings | {"batch_sizes": [1, 8]}
+    if not name:
+        assert not ensure(tmp_path, now=later, settings=other)["resumed"]
+    else:
+        with pytest.raises(
+            campaign.CampaignError, match=r"begun otherwise: settings\.batch_sizes was \[1\], is \[1, 8\]\."
+        ):
+            ensure(tmp_path, name=name, settings=other)
+
+
 def test_the_record_is_written_once(tmp_path):
     ensure(tmp_path, name="x", record=RECORD)
     written = (tmp_path / "x/campaign.json").read_bytes()

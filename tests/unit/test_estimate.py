@@ -45,13 +45,53 @@ def test_before_anything_is_home_all_runs_are_left(tmp_path):
 
 def test_pilots_and_profiles_count_and_what_left_the_plan_does_not(tmp_path):
     settings = {"iterations": "auto", "pilot_runs": 3, "op_profiling": True, "max_repetitions": 60}
-    settings |= {"models": ["VGG19"], "threads": [1], "min_repetitions": 10}
+    settings |= {"models": ["VGG19"], "threads": [1], "min_repetitions": 10, "runners": ["benchmark_model"]}
     before = estimated(tmp_path, 19.6, **settings)
     assert (before["total"], before["left"]) == (128, 128)
     assert before["run_s"] == 1 + 1 + estimate.AUTO_ITERATIONS
     (tmp_path / "stopping.tsv").write_text("model\tblock\treason\nVGG19\t12\tnarrow\n")
     put_run(tmp_path, 1)
     assert estimated(tmp_path, 19.6, **settings)["left"] == 128 - 1 - 48
+
+
+def test_runs_are_counted_as_the_plan_counts_them(tmp_path):
+    """Batch sizes and input sizes are axes; what a runner does not have is in none; profiles are of few runners."""
+    settings = SETTINGS | {"models": ["UNet", "MobileNet"], "variants": ["float32", "dynamic_range", "compiled"]}
+    settings |= {"runners": ["torch", "litert", "benchmark_model"], "batch_sizes": [1, 8], "input_sizes": [224, 448]}
+    settings |= {"op_profiling": True, "iterations": "auto", "pilot_runs": 2}
+    files = [("UNet", "float32", "pt2", None, size) for size in (224, 448)]
+    files += [
+        (model, variant, "tflite", batch, size)
+        for model in settings["models"]
+        for variant in ("float32", "dynamic_range")
+        for batch in (1, 8)
+        for size in (224, 448)
+    ]
+    keys = ("model", "variant", "format", "batch_size", "input_size")
+    entries = [dict(zip(keys, file, strict=True)) | {"file": "x", "sha256": ""} for file in files]
+    rows = plan.build("box", settings, entries, seed=1, timeout_s=600)
+    assert campaign_estimate(settings, str(tmp_path), 10.0, entries)["total"] == len(rows)
+    assert {row["variant"] for row in rows if row["runner"] == "torch"} == {"float32", "compiled"}
+
+
+def test_what_did_not_fit_in_memory_is_not_left(tmp_path):
+    before = estimated(tmp_path)["left"]
+    (tmp_path / "stopping.tsv").write_text("model\tblock\treason\nVGG19\t1\tout of memory\nVGG19\t0\tout of memory\n")
+    assert estimated(tmp_path)["left"] == before - 4 - 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "images"),
+    [
+        pytest.param({"batch_sizes": [8]}, 8, id="a batch takes as long as its images"),
+        pytest.param({"batch_sizes": [1, 3]}, 2, id="batches are averaged"),
+        pytest.param({"input_sizes": [448]}, 4, id="work grows with the area"),
+        pytest.param({"input_sizes": [112], "batch_sizes": [4]}, 1, id="or shrinks"),
+    ],
+)
+def test_batches_and_images_make_the_inference(tmp_path, changes, images):
+    changes |= {"models": ["VGG19"], "flags": "--num_runs=10 --max_secs=1000"}
+    assert estimated(tmp_path, 19.6, **changes)["run_s"] == pytest.approx(1 + images * (1 + 10), abs=0.05)
 
 
 @pytest.mark.parametrize(
@@ -112,10 +152,21 @@ def test_networks_that_are_not_known_go_by_their_weights():
         {"model": "image", "variant": "int8", "size_bytes": 4_000},
         {"model": "VGG19", "variant": "float32", "size_bytes": 1},
     ]
-    assert estimate.gmacs("mine", manifest) == pytest.approx(2.4)
-    assert estimate.gmacs("image", manifest) < 0.01
-    assert estimate.gmacs("VGG19", manifest) == 19.6
-    assert estimate.gmacs("unheard_of", manifest) >= max(estimate.GMACS.values())
+    assert estimate.gmacs("mine", None, manifest) == pytest.approx(2.4)
+    assert estimate.gmacs("image", None, manifest) < 0.01
+    assert estimate.gmacs("VGG19", None, manifest) == 19.6
+    assert estimate.gmacs("unheard_of", None, manifest) >= max(estimate.GMACS.values())
+
+
+def test_what_the_manifest_has_counted_goes_before_what_is_known_of_the_network():
+    manifest = [{"model": "InceptionV3", "variant": "float32", "input_size": 299, "macs": 6_000_000_000}]
+    assert estimate.gmacs("InceptionV3", None, manifest) == estimate.gmacs("InceptionV3", 299, manifest) == 6.0
+    assert estimate.gmacs("InceptionV3", 598, manifest) == 24.0
+    manifest.append({"model": "InceptionV3", "variant": "float32", "input_size": 598, "macs": 23_000_000_000})
+    assert estimate.gmacs("InceptionV3", 598, manifest) == 23.0, "counted at this size"
+    assert estimate.gmacs("InceptionV3", None, manifest) == 6.0
+    uncounted = [{"model": "InceptionV3", "variant": "float32", "input_size": 299, "macs": None}]
+    assert estimate.gmacs("InceptionV3", 598, uncounted) == 4 * estimate.GMACS["InceptionV3"]
 
 
 @pytest.mark.parametrize(

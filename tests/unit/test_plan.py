@@ -30,6 +30,39 @@ def build(host="pi5", seed=42, **changes):
     return plan.build(host, SETTINGS | changes, MODELS, seed, timeout_s=600)
 
 
+TORCH = {
+    "models": ["UNet", "ResNet18"],
+    "variants": ["float32"],
+    "runners": ["torch"],
+    "threads": [1],
+    "delegates": ["default"],
+    "batch_sizes": [1, 8],
+    "input_sizes": [224, 448],
+    "max_repetitions": 1,
+    "flags": "--num_runs=5",
+}
+
+
+def entry(name, batch_size=None, input_size=224, activation_mb=24.5, size_bytes=31_000_000):
+    """A manifest's entry for a file that is named as modelzoo names files."""
+    model, variant, *_, format_ = name.split(".")
+    facts = {"batch_size": batch_size, "input_size": input_size, "activation_mb": activation_mb}
+    return {"model": model, "variant": variant, "format": format_, "file": name, "size_bytes": size_bytes, **facts} | {
+        "sha256": "cd" * 32
+    }
+
+
+PT2 = [
+    file
+    for model in TORCH["models"]
+    for file in (entry(f"{model}.float32.pt2"), entry(f"{model}.float32.s448.pt2", None, 448, 98.0))
+]
+
+
+def sweep(files=PT2, **changes):
+    return plan.build("pi5", TORCH | changes, files, seed=42, timeout_s=600)
+
+
 AUTO = {
     "iterations": "auto",
     "pilot_runs": 2,
@@ -40,7 +73,7 @@ AUTO = {
 
 
 def configuration(row):
-    return tuple(row[key] for key in ("model", "variant", "runner", "threads", "delegate"))
+    return tuple(row[key] for key in ("model", "variant", "runner", "threads", "delegate", "batch_size", "input_size"))
 
 
 def test_each_block_holds_every_configuration_once_in_an_order_of_its_own():
@@ -91,15 +124,139 @@ def test_a_pilot_comes_first_profiles_last_and_the_blocks_between_are_as_without
     assert names == sorted(set(names))
 
 
+# --- Batch sizes, input sizes, formats --------------------------------------------------------------------------------
+
+
+def test_the_text_of_a_sweep(golden):
+    golden("plan_sweep.tsv", plan.to_tsv(sweep(variants=["float32", "compiled"], models=["UNet"])))
+
+
+def test_a_file_of_any_batch_size_is_told_which():
+    rows = {(row["batch_size"], row["input_size"]): row for row in sweep() if row["model"] == "UNet"}
+    assert set(rows) == {(1, 224), (8, 224), (1, 448), (8, 448)}
+    assert rows[8, 448]["model_file"] == "UNet.float32.s448.pt2"
+    assert rows[8, 448]["flags"] == "--num_threads=1 --input_layer=input --input_layer_shape=8,3,448,448 --num_runs=5"
+    assert rows[1, 224]["flags"].split()[2] == "--input_layer_shape=1,3,224,224"
+
+
+def test_a_tflite_file_is_for_one_batch_size_and_is_told_nothing():
+    models = [entry("UNet.float32.tflite", 1), entry("UNet.float32.b8.s448.tflite", 8, 448)]
+    models += [entry("UNet.float32.b8.tflite", 8), entry("UNet.float32.s448.tflite", 1, 448)]
+    rows = sweep(models, models=["UNet"], runners=["litert"])
+    assert {(row["batch_size"], row["input_size"], row["model_file"]) for row in rows} == {
+        (each["batch_size"], each["input_size"], each["file"]) for each in models
+    }
+    assert {row["flags"] for row in rows} == {"--num_threads=1 --num_runs=5"}
+
+
+def test_without_input_sizes_each_model_has_its_own():
+    models = [entry("InceptionV3.float32.s224.tflite", 1, 224), entry("InceptionV3.float32.tflite", 1, 299)]
+    models += [entry("UNet.float32.tflite", 1)]
+    rows = sweep(models, models=["InceptionV3", "UNet"], runners=["litert"], input_sizes=[], batch_sizes=[1])
+    assert {(row["model"], row["input_size"]) for row in rows} == {("InceptionV3", 299), ("UNet", 224)}
+    rows = sweep(models, models=["InceptionV3"], runners=["litert"], input_sizes=[224, 299], batch_sizes=[1])
+    assert {row["run"].partition("_")[2] for row in rows} == {
+        "InceptionV3.float32.litert.t1.s224_r01",
+        "InceptionV3.float32.litert.t1_r01",
+    }
+
+
+def test_names_tell_batch_and_input_sizes_that_are_not_the_usual():
+    assert {row["run"].partition("_")[2] for row in sweep(models=["ResNet18"])} == {
+        "ResNet18.float32.torch.t1_r01",
+        "ResNet18.float32.torch.t1.b8_r01",
+        "ResNet18.float32.torch.t1.s448_r01",
+        "ResNet18.float32.torch.t1.b8.s448_r01",
+    }
+
+
+def test_flags_of_a_variant_that_is_no_file():
+    rows = sweep(variants=["float32", "compiled", "channels_last", "compiled_channels_last"], batch_sizes=[1])
+    flags = {row["variant"]: row["flags"].split()[1:-3] for row in rows}
+    assert flags == {
+        "float32": [],
+        "compiled": ["--compile=true"],
+        "channels_last": ["--channels_last=true"],
+        "compiled_channels_last": ["--compile=true", "--channels_last=true"],
+    }
+    assert {row["model_file"].split(".")[1] for row in rows} == {"float32"}
+
+
+def test_a_runner_goes_without_what_it_does_not_have():
+    keras = [entry(f"MobileNet.{variant}.tflite", 1) for variant in ("float32", "dynamic_range")]
+    unet = [
+        entry(f"UNet.float32.{format_}", 1 if format_ == "tflite" else None) for format_ in ("tflite", "pt2", "onnx")
+    ]
+    unet += [entry("UNet.dynamic_range.tflite", 1)]
+    rows = sweep(
+        [*keras, *unet],
+        models=["MobileNet", "UNet"],
+        variants=["float32", "dynamic_range", "compiled"],
+        runners=["litert", "torch", "onnxruntime"],
+        delegates=["default", "none"],
+        batch_sizes=[1],
+        input_sizes=[],
+    )
+    found = {tuple(row[key] for key in ("model", "variant", "runner", "delegate")) for row in rows}
+    assert len(rows) == len(found)
+    assert {each for each in found if each[2] != "litert"} == {
+        ("UNet", "float32", "torch", "default"),
+        ("UNet", "compiled", "torch", "default"),
+        ("UNet", "float32", "onnxruntime", "default"),
+    }
+    assert {each[:2] + each[3:] for each in found if each[2] == "litert"} == {
+        (model, variant, delegate)
+        for model in ("MobileNet", "UNet")
+        for variant in ("float32", "dynamic_range")
+        for delegate in ("default", "none")
+    }
+
+
+def test_what_a_run_needs_at_least():
+    def least(name, batch_size=1, **facts):
+        [row] = sweep(
+            [entry(name, **facts)],
+            models=["X"],
+            variants=[name.split(".")[1]],
+            runners=["onnxruntime"],
+            batch_sizes=[batch_size],
+            input_sizes=[],
+        )
+        return row["least_memory_mb"]
+
+    assert least("X.float32.onnx", size_bytes=10 * 2**20, activation_mb=2.5) == 13
+    assert least("X.float32.onnx", batch_size=32, size_bytes=10 * 2**20, activation_mb=2.5) == 90
+    assert least("X.int8.onnx", batch_size=32, size_bytes=10 * 2**20, activation_mb=2.5) == 30, "a quarter: bytes"
+    assert least("X.float32.onnx", activation_mb=None) == "-"
+
+
 def test_the_settings_of_every_profile_go_together():
-    defaults = yaml.safe_load((ROOT / "roles/campaign/defaults/main.yml").read_text(encoding="utf-8"))
-    profiles = defaults["campaign_profiles"]
-    assert {"quick", "study", "precise"} <= set(profiles)
-    for profile in profiles.values():
-        least = profile["repetitions"]
-        settings = {"min_repetitions": least, "max_repetitions": profile.get("max_repetitions", least)}
-        settings |= {"iterations": profile.get("iterations", "fixed"), "flags": profile["flags"]}
-        plan.check(SETTINGS | settings | {"pilot_runs": defaults["campaign_pilot_runs"]})
+    profiles = load("roles/campaign/defaults/main.yml")["campaign_profiles"]
+    assert {"quick", "study", "precise", "sweep"} <= set(profiles)
+    for profile in profiles:
+        plan.check(SETTINGS | profile_settings(profile))
+
+
+def load(path):
+    return yaml.safe_load((ROOT / path).read_text(encoding="utf-8"))
+
+
+def profile_settings(name):
+    defaults = load("roles/campaign/defaults/main.yml")
+    profile = defaults["campaign_profiles"][name]
+    least = profile["repetitions"]
+    settings = {"min_repetitions": least, "max_repetitions": profile.get("max_repetitions", least)}
+    settings |= {"iterations": profile.get("iterations", "fixed"), "flags": profile["flags"]}
+    return settings | {"pilot_runs": defaults["campaign_pilot_runs"]}
+
+
+@pytest.mark.parametrize("inventory", sorted(path.name for path in (ROOT / "inventory").iterdir()))
+def test_the_settings_of_every_inventory_go_together(inventory):
+    chosen = load("roles/campaign/defaults/main.yml") | load(f"inventory/{inventory}/group_vars/all/campaign.yml")
+    axes = ("models", "variants", "runners", "threads", "delegates", "batch_sizes", "input_sizes")
+    settings = {axis: chosen[f"campaign_{axis}"] for axis in axes} | profile_settings(chosen["campaign_profile"])
+    plan.check(settings)
+    assert len(plan.combinations(settings, [])) == {"lab": 4 * 6 * 2}.get(inventory, 7 * 2)
 
 
 @pytest.mark.parametrize(
@@ -118,6 +275,18 @@ def test_the_settings_of_every_profile_go_together():
             {"iterations": "auto", "pilot_runs": 3, "flags": "--num_runs=10 --use_xnnpack=true"},
             "campaign_flags has --num_runs=10, but campaign_iterations is auto",
         ),
+        ({"batch_sizes": [1, 0]}, "campaign_batch_sizes has 0; expected numbers above 0"),
+        ({"input_sizes": [-1]}, "campaign_input_sizes has -1; expected numbers above 0"),
+        ({"batch_sizes": []}, "nothing to measure: .*campaign_batch_sizes must not be empty"),
+        (
+            {"variants": ["float32", "compiled"]},
+            "'compiled' in campaign_variants goes with nothing else that is asked for: .*only torch has compiled",
+        ),
+        (
+            {"delegates": ["none"], "runners": ["litert", "torch"]},
+            "'torch' in campaign_runners goes with nothing.*: torch reads pt2 files, .*with no delegate but default",
+        ),
+        ({"delegates": ["default", "none"], "runners": ["onnxruntime"]}, "'none' in campaign_delegates goes with"),
         (
             {"op_profiling": True},
             "campaign_op_profiling needs the runner benchmark_model, and campaign_runners has only li",
@@ -133,9 +302,29 @@ def test_settings_that_contradict_each_other(changes, message):
     ("changes", "message"),
     [
         pytest.param(
-            {"models": ["Nope"]}, r"no model file for Nope\.float32; there are: MobileNet", id="unknown model"
+            {"models": ["Nope"]}, r"no model file Nope\.float32\.tflite; there are: MobileNet", id="unknown model"
         ),
-        pytest.param({"variants": ["int8"]}, r"no model file for MobileNet\.int8", id="unknown variant"),
+        pytest.param(
+            {"variants": ["int8"]},
+            r"no model file MobileNet\.int8\.tflite; there are: MobileNet\.dynamic_range\.tflite, "
+            r"MobileNet\.float32\.tflite$",
+            id="unknown variant",
+        ),
+        pytest.param(
+            {"batch_sizes": [1, 8]},
+            r"no model file MobileNet\.float32\.tflite for batch size 8; there are: Mob",
+            id="another batch size",
+        ),
+        pytest.param(
+            {"input_sizes": [448]},
+            r"no model file MobileNet\.float32\.tflite for input size 448; there are: Mob",
+            id="another input size",
+        ),
+        pytest.param(
+            {"runners": ["torch"], "delegates": ["default"]},
+            r"no model file MobileNet\.float32\.pt2; there are: Mob",
+            id="format",
+        ),
         pytest.param({"delegates": ["gpux"]}, "unknown delegate 'gpux'.*known: default, none", id="unknown delegate"),
         pytest.param({"runners": ["a/b"]}, "runner 'a/b' cannot be used", id="a name that is a path"),
         pytest.param({"runners": ["$(reboot)"]}, "cannot be used", id="a name that is a command"),
@@ -149,3 +338,17 @@ def test_settings_that_contradict_each_other(changes, message):
 def test_settings_that_give_no_plan(changes, message):
     with pytest.raises(plan.PlanError, match=message):
         build(**changes)
+
+
+def test_a_variant_that_only_other_files_have_is_no_plan():
+    models = [entry("UNet.float32.pt2"), entry("UNet.dynamic_range.tflite", 1)]
+    with pytest.raises(plan.PlanError, match=r"'dynamic_range' in campaign_variants .*; there are: UNet\.dyn.*pt2$"):
+        sweep(models, models=["UNet"], variants=["float32", "dynamic_range"])
+
+
+def test_a_batch_needs_a_size_that_is_known():
+    file = entry("UNet.float32.pt2", input_size=None)
+    [row] = sweep([file], models=["UNet"], batch_sizes=[1], input_sizes=[])
+    assert (row["batch_size"], row["input_size"], row["flags"]) == (1, "-", "--num_threads=1 --num_runs=5")
+    with pytest.raises(plan.PlanError, match=r"batch size 8 needs the input size of UNet\.float32\.pt2, which is not"):
+        sweep([file], models=["UNet"], batch_sizes=[8], input_sizes=[])

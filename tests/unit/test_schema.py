@@ -38,7 +38,24 @@ STOPPING = (
     "MobileNet\tfloat32\tlitert\t4\tdefault\t1\t224\t12\t12\t5.35\t0.81\t0.97\tnarrow\n"
     "MobileNet\tint8\tlitert\t4\tdefault\t-\t-\t10\t0\t-\t-\t-\tnever worked\n"
     "MobileNet\tfloat16\tlitert\t4\tdefault\t-\t-\t10\t0\t-\t-\t-\tno valid run\n"
+    "UNet\tfloat32\ttorch\t1\tdefault\t32\t448\t1\t0\t-\t-\t-\tout of memory\n"
 )
+IDLE = (
+    "block\tstart_utc\tboot_id\tmeter\tunit\tnames\tranges\tsamples\n"
+    "1\t2026-11-25T16:00:00Z\t0e1f\trapl\tuj\tpackage-0,dram-0\t262143328850,65712\t100.5:1000,20 105.5:60001000,9\n"
+    "2\t2026-11-25T17:00:00Z\t-\tpmic\ta_v\t3V7_WL_SW,VDD_CORE\t-\t100.5:0.0019,3.718,2.5,0.72\n"
+)
+
+# A run on each kind of meter, and on none.
+ENERGY = [
+    "energy.meter=rapl\nenergy.unit=uj\nenergy.names=package-0\nenergy.ranges=262143328850\nenergy.interval_s=1\n"
+    "energy.samples=120.25:1000 121.27:8001000 121.9:12001000",
+    "energy.meter=pmic\nenergy.unit=a_v\nenergy.names=VDD_CORE,DDR_VDD2\nenergy.interval_s=1\n"
+    "energy.samples=120.25:2.5,0.72,0.01,1.1 121.25:2.6,0.71,0.0,1.1",
+    "energy.meter=ina3221\nenergy.unit=ma_mv\nenergy.names=VDD_IN\nenergy.interval_s=0.5\nenergy.samples=1:1200,5000",
+    "energy.meter=command\nenergy.unit=w\nenergy.names=command\nenergy.interval_s=1\nenergy.samples=1:4.25 2:-1e-3",
+    "energy.meter=none\nenergy.reason=no sensor",
+]
 
 
 @pytest.fixture
@@ -131,7 +148,15 @@ def test_what_the_kit_notes_of_leases_is_valid(tmp_path):
 def test_what_the_kit_records_of_a_campaign_is_valid(tmp_path):
     settings = json.loads((CAMPAIGNS / "logs/demo/campaign.json").read_text())["settings"]
     settings |= {"target_percent": 1, "iterations": "auto", "pilot_runs": 3, "op_profiling": False}
+    settings |= {"batch_sizes": [1, 8], "input_sizes": []}
     model = {"model": "image", "variant": "int8", "file": "image.int8.tflite", "sha256": "0" * 64, "url": None}
+    model |= {
+        "format": "tflite",
+        "macs": 569_000_000,
+        "activation_mb": 4.75,
+        "batch_size": None,
+        "weights": "brain-mri",
+    }
     record = {"models": [model], "runners": {"a": {"litert": {"version": "2"}}}, "versions": {"ansible_core": "2.19"}}
     params = {"logs_dir": str(tmp_path), "kit_dir": str(ROOT), "name": "demo", "hosts": ["a"], "settings": settings}
     params |= {"seed": "", "resume_days": 7, "record": record}
@@ -148,6 +173,14 @@ def test_files_of_adaptive_campaigns_are_valid_and_need_not_be_there(demo):
     rows = [[*row[:3], phase, *row[3:]] for row, phase in zip(rows, phases, strict=True)]
     (demo / "pi/plan.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
     edit(demo / RUN, "complete=1", "phase=pilot\niterations_wanted=17\nchecks=iterations,cpu,drift\ncomplete=1")
+    assert check.violations([demo]) == []
+
+
+@pytest.mark.parametrize("energy", ENERGY, ids=lambda text: text.split()[0].partition("=")[2])
+def test_files_of_campaigns_with_energy_are_valid(demo, energy):
+    (demo / "pi/idle.tsv").write_text(IDLE)
+    failure = "failure=out of memory: needs at least 3400 MB, 1800 MB are available"
+    edit(demo / RUN, "complete=1", f"{energy}\n{failure}\ncomplete=1")
     assert check.violations([demo]) == []
 
 
@@ -231,6 +264,13 @@ def test_what_a_newer_kit_adds_is_no_violation(demo):
             "schema=2",
             "schema is '2', this kit knows 1: another version of the kit wrote it; read it with that one",
             id="newer sidecar",
+        ),
+        pytest.param(
+            RUN,
+            "complete=1",
+            "energy.samples=120.25 1000\ncomplete=1",
+            "energy.samples is '120.25 1000', expected samples like 120.5:1000,2000 121.5:1010,2005, or -",
+            id="samples",
         ),
     ],
 )

@@ -17,7 +17,7 @@ description:
   - Counts the runs of a host's plan that are not home yet and says how long they will take, to choose the length of a
     lease by. It is rough, and good for nothing else.
   - By the mean of the host's runs that are home; where there are none, by the rules of benchmark_model and the
-    multiply-adds of each model, float32 or not. Runs that will have to be repeated are not foreseen.
+    multiply-adds of each batch, float32 or not. Runs that will have to be repeated are not foreseen.
 positional: home_dir, speed_gmac_s, models
 options:
   _input:

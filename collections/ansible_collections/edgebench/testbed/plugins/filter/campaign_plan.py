@@ -12,8 +12,9 @@ DOCUMENTATION = """
 name: campaign_plan
 short_description: The order of runs of one host, as the text of plan.tsv
 description:
-  - Every configuration (model, variant, runner, threads, delegate) once in each block, in an order drawn anew for
-    every block from the campaign's seed and the host's name.
+  - Every configuration (model, variant, runner, threads, delegate, batch size, input size) once in each block, in an
+    order drawn anew for every block from the campaign's seed and the host's name. Combinations that a runner does not
+    have (a variant, a delegate, a model in its format) are left out, as long as all that is asked for is in some.
 positional: host, models, seed, timeout_s
 options:
   _input:

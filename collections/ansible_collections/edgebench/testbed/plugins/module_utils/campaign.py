@@ -16,10 +16,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.edgebench.testbed.plugins.module_utils import plan
 from ansible_collections.edgebench.testbed.plugins.module_utils.controller import Controller
 
 SCHEMA = 1
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
+_BESIDE = ("url", "format", "macs", "activation_mb")  # of a model's entry: what makes it no other model
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*\Z")
 
 
@@ -55,7 +57,7 @@ def find(logs_dir: Path, hosts: list[str], settings: dict[str, Any] | None, sinc
             continue
         created = record.get("created_utc", "")
         unfinished = created >= since.strftime(_TIME) and not is_finished(path.parent, hosts)
-        if settings is None or (record.get("settings") == settings and unfinished):
+        if settings is None or (unfinished and _complete(record.get("settings")) == _complete(settings)):
             found.append((created, path.parent.name))
     return max(found)[1] if found else None
 
@@ -148,10 +150,12 @@ def _ensure(params: dict[str, Any], name: str, now: datetime, check_mode: bool) 
         known = {key: old.get(key) for key in asked}
         if set(known["hosts"]) < set(hosts):
             known["hosts"] = hosts  # an inventory may grow in mid-campaign; a host that went away took numbers with it
+        for key, what_counts in (("settings", _complete), ("models", _what)):
+            if key in asked:
+                was, now_is = what_counts(known[key]), what_counts(asked[key])
+                known[key], asked[key] = (known[key], known[key]) if was == now_is else (was, now_is)
         if record is not None:  # a host that joins late adds its runners; those that are known must stay
             known["runners"] = {**asked["runners"], **old.get("runners", {})}
-            if _what(known["models"]) == _what(asked["models"]):
-                asked["models"] = known["models"]
             asked["runners"] = {**old.get("runners", {}), **asked["runners"]}
         if changed := differences(known, asked):
             more = f" (and {len(changed) - 3} more)" if len(changed) > 3 else ""
@@ -166,9 +170,14 @@ def _ensure(params: dict[str, Any], name: str, now: datetime, check_mode: bool) 
     return result
 
 
+def _complete(settings: dict[str, Any] | None) -> dict[str, Any]:
+    """With the defaults of those that the kit did not have yet when the campaign began."""
+    return plan.DEFAULTS | (settings or {})
+
+
 def _what(models: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Without where each was had from, which may change: its sha256 says what it is."""
-    return [{key: value for key, value in model.items() if key != "url"} for model in models]
+    """Without where each was had from, which may change, and facts not every kit has: its sha256 says what it is."""
+    return [{key: value for key, value in model.items() if key not in _BESIDE} for model in models]
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 """How long a host's runs will take: rough, to choose the length of a lease by, and for nothing else.
 
 Once runs of the host are home, the mean of those that are no pilots counts. Before that it is benchmark_model's rule
-(``runners/litert.py``), with an inference that takes the model's multiply-adds / the machine's speed. Quantized
+(``runners/litert.py``), with an inference that takes the multiply-adds of its batch / the machine's speed. Quantized
 variants count like float32, so that a lease is rather too long than too short.
 """
 
@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.edgebench.testbed.plugins.module_utils import plan
+
 GMACS = {
     "MobileNet": 0.57,
     "InceptionV3": 5.71,
@@ -21,12 +23,19 @@ GMACS = {
     "ResNet152": 11.3,
     "VGG16": 15.5,
     "VGG19": 19.6,
+    "UNet": 9.24,
+    "SqueezeNet": 0.82,
+    "MobileNetV3Small": 0.057,
+    "ResNet18": 1.81,
 }
-"""1e9 multiply-adds of one inference at the network's own input size: the convolutions and dense layers of
-keras.applications, counted; the original papers say the same but for rounding."""
+"""1e9 multiply-adds of one image at the network's own input size, where its manifest entry is not known or does not
+tell: the convolutions and dense layers, counted; the original papers say the same but for rounding."""
+
+INPUT_SIZES = {"InceptionV3": 299}
+"""The network's own input size in pixels, where it is not 224."""
 
 MACS_PER_WEIGHT = 240
-"""Of a network that is not known: as InceptionV3's, the most of those above."""
+"""Of a network that is not known: as InceptionV3's, the most of those of keras.applications."""
 
 UNKNOWN_GMACS = 20.0
 """Of one whose file is not known either: as VGG19's, the most of those above."""
@@ -55,8 +64,8 @@ def estimate(
     Where configurations may leave the plan early, those that have not yet count as if they stayed to the end.
 
     Args:
-        settings: of the campaign: models, variants, runners, threads, delegates, max_repetitions, flags; iterations,
-            pilot_runs, op_profiling where they are not the defaults.
+        settings: of the campaign: models, variants, runners, threads, delegates, max_repetitions, flags; batch_sizes,
+            input_sizes, iterations, pilot_runs, op_profiling where they are not the defaults.
         home: the host's directory of the campaign on the controller; it need not be there.
         speed_gmac_s: multiply-adds that the machine does in a second of float32 inference, in 1e9.
         models: the entries of the model manifest, as many as are known.
@@ -68,10 +77,9 @@ def estimate(
     Raises:
         EstimateError: the speed is not above 0, or a flag that says how long a run lasts is no number.
     """
-    axes = ("models", "variants", "runners", "threads", "delegates")
-    most, auto = int(settings["max_repetitions"]), settings.get("iterations") == "auto"
-    rounds = most + auto * int(settings.get("pilot_runs", 0)) + bool(settings.get("op_profiling"))
-    total = math.prod(len(settings[axis]) for axis in axes) * rounds
+    configurations = plan.combinations(settings, models)
+    total = sum(len(members) for *_, members in plan.phases(settings, configurations))
+    most = int(settings["max_repetitions"])
     sidecars = [_sidecar(path) for path in sorted(home.glob("runs/*.meta"))]
     needless = sum(most - block for block in _left_after(home / "stopping.tsv"))
     left = max(0, total - needless - sum("retry" not in sidecar for sidecar in sidecars))
@@ -81,9 +89,10 @@ def estimate(
         if speed_gmac_s <= 0:
             raise EstimateError(f"speed_gmac_s is {speed_gmac_s:g}; expected a number of 1e9 multiply-adds/s above 0")
         limits = _limits(settings["flags"])
-        if auto:
+        if settings.get("iterations") == "auto":
             limits |= {"num_runs": AUTO_ITERATIONS, "min_secs": 0.0}
-        runs_s = [_run_s(gmacs(model, models) / speed_gmac_s, limits) for model in settings["models"]]
+        of_images = [(each["batch_size"], gmacs(each["model"], each["input_size"], models)) for each in configurations]
+        runs_s = [_run_s(batch_size * of_image / speed_gmac_s, limits) for batch_size, of_image in of_images]
         basis = "estimated"
     run_s = sum(runs_s) / len(runs_s) if runs_s else 0.0
     return {
@@ -95,15 +104,24 @@ def estimate(
     }
 
 
-def gmacs(model: str, models: Sequence[dict[str, Any]]) -> float:
-    """1e9 multiply-adds of one inference; of a network that is not in `GMACS` roughly, by the weights in its files."""
-    if model in GMACS:
-        return GMACS[model]
-    weights = [
-        entry["size_bytes"] / _WEIGHT_BYTES.get(entry["variant"], 1)
-        for entry in models
-        if entry["model"] == model and entry.get("size_bytes")
-    ]
+def gmacs(model: str, input_size: int | None, models: Sequence[dict[str, Any]]) -> float:
+    """1e9 multiply-adds of one image of `input_size` pixels; None = of the size that the network is for.
+
+    They grow with the image's area, which is right for convolutions. Of a network that neither the entries nor `GMACS`
+    know it is rough, by the weights in its files.
+    """
+    entries = [entry for entry in models if entry["model"] == model]
+    own_size = INPUT_SIZES.get(model, 224)
+    counted = {entry["input_size"]: entry["macs"] / 1e9 for entry in entries if entry.get("macs")}
+    if not counted:
+        counted = {own_size: GMACS.get(model) or _by_weights(entries)}
+    size = min(counted, key=lambda size: abs(size - (input_size or own_size)))
+    return counted[size] * ((input_size or size) / size) ** 2
+
+
+def _by_weights(entries: Sequence[dict[str, Any]]) -> float:
+    sized = (entry for entry in entries if entry.get("size_bytes"))
+    weights = [entry["size_bytes"] / _WEIGHT_BYTES.get(entry["variant"], 1) for entry in sized]
     return MACS_PER_WEIGHT * max(weights) / 1e9 if weights else UNKNOWN_GMACS
 
 

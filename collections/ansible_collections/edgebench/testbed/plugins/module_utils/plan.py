@@ -10,8 +10,10 @@ each configuration with its operators profiled. Neither is a repetition.
 from __future__ import annotations
 
 import itertools
+import math
 import random
 import re
+from collections.abc import Sequence
 from typing import Any
 
 COLUMNS = (
@@ -27,12 +29,30 @@ COLUMNS = (
     "batch_size",
     "input_size",
     "timeout_s",
+    "least_memory_mb",
     "model_file",
     "model_sha256",
     "flags",
 )
 
-# What each delegate means in benchmark_model's flags; "default" is the runtime's own choice.
+DEFAULTS = {"batch_sizes": [1], "input_sizes": []}
+"""Of settings that campaigns of earlier kits do not have. No input sizes: each model's own."""
+
+TFLITE = "tflite"
+FORMATS = {"torch": "pt2", "onnxruntime": "onnx"}
+"""The files that a runner reads, where they are not TFLite's. One of these takes any batch size."""
+
+VARIANT_FLAGS = {
+    "torch": {
+        "compiled": "--compile=true",
+        "channels_last": "--channels_last=true",
+        "compiled_channels_last": "--compile=true --channels_last=true",
+    }
+}
+"""Variants of a runner that have no file of their own: the float32 one, with these flags."""
+
+# What each delegate means in benchmark_model's flags; "default" is the runtime's own choice, and the only one of those
+# that read other files than TFLite's.
 DELEGATE_FLAGS = {"default": "", "none": "--use_xnnpack=false", "xnnpack": "--use_xnnpack=true"}
 
 PILOT_FLAGS = "--num_runs=10 --min_secs=0.1"
@@ -40,6 +60,8 @@ PILOT_FLAGS = "--num_runs=10 --min_secs=0.1"
 
 PROFILING_RUNNERS = ("benchmark_model",)
 PROFILE_FLAGS = "--enable_op_profiling=true"
+
+_PHASE_FLAGS = {"pilot": PILOT_FLAGS, "measure": "", "profile": PROFILE_FLAGS}
 
 # Words of a plan stand in file names and in shell words: nothing that either could misread.
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*\Z")
@@ -66,11 +88,12 @@ def _delegate_flags(delegate: str) -> str:
 
 
 def check(settings: dict[str, Any]) -> None:
-    """Check what settings say of repetitions and iterations; those that are absent have their defaults.
+    """Check what needs no models; settings that are absent have their defaults.
 
     Raises:
         PlanError: they contradict each other, or are out of range.
     """
+    settings = DEFAULTS | settings
     least, most = int(settings["min_repetitions"]), int(settings["max_repetitions"])
     if not 0 < least <= most:
         raise PlanError(
@@ -100,79 +123,217 @@ def check(settings: dict[str, Any]) -> None:
             f"{', '.join(settings['runners'])}; add it, or set campaign_op_profiling to false"
         )
 
+    for axis in DEFAULTS:
+        if bad := [number for number in settings[axis] if number < 1]:
+            raise PlanError(f"campaign_{axis} has {bad[0]}; expected numbers above 0")
+    _check_use(settings, combinations(settings, []), [])
+
+
+def combinations(settings: dict[str, Any], models: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the combinations of the axes that there can be, as the columns of a plan that are a configuration.
+
+    A runner goes without delegates and variants that it does not have, and without the variants and models of which
+    there are files, but none of its format. What there is no file of at all stays in: it is asked for in vain.
+
+    Args:
+        settings: of the campaign.
+        models: the entries of the model manifest; where there are none, files rule nothing out.
+
+    Returns:
+        Combinations in the order of the settings; ``input_size`` is None for the model's own.
+    """
+    settings = DEFAULTS | settings
+    words = [{("model", entry["model"]), ("variant", entry["variant"])} for entry in models]
+    there = set().union(*words)
+    there_as = {format_: set() for format_ in map(_format, models)}
+    for entry, of_entry in zip(models, words, strict=True):
+        there_as[_format(entry)] |= of_entry
+
+    def exists(each: dict[str, Any]) -> bool:
+        runner, variant, format_ = each["runner"], each["variant"], FORMATS.get(each["runner"], TFLITE)
+        owners = [owner for owner, variants in VARIANT_FLAGS.items() if variant in variants]
+        if (owners and runner not in owners) or (each["delegate"] != "default" and format_ != TFLITE):
+            return False
+        wanted = {("model", each["model"]), ("variant", _file_variant(runner, variant))}
+        return format_ not in there_as or wanted & there <= there_as[format_]
+
+    axes = ("models", "variants", "runners", "threads", "delegates", "batch_sizes")
+    columns = ("model", "variant", "runner", "threads", "delegate", "batch_size", "input_size")
+    values = itertools.product(*(settings[axis] for axis in axes), settings["input_sizes"] or [None])
+    return [each for each in (dict(zip(columns, row, strict=True)) for row in values) if exists(each)]
+
+
+def _check_use(settings: dict[str, Any], found: list[dict[str, Any]], models: Sequence[dict[str, Any]]) -> None:
+    """Refuse settings of which a part is in no combination.
+
+    Raises:
+        PlanError: that part, and what there is.
+    """
+    if not all(settings[axis] for axis in ("models", "variants", "runners", "threads", "delegates", "batch_sizes")):
+        raise PlanError(
+            "nothing to measure: campaign_models, campaign_variants, campaign_runners, campaign_threads, "
+            "campaign_delegates and campaign_batch_sizes must not be empty"
+        )
+    for axis in ("models", "variants", "runners", "delegates"):
+        used = {each[axis.removesuffix("s")] for each in found}
+        if unused := [value for value in settings[axis] if value not in used]:
+            reads = ", ".join(f"{runner} reads {format_} files" for runner, format_ in FORMATS.items())
+            only = "; ".join(f"only {runner} has {', '.join(flags)}" for runner, flags in VARIANT_FLAGS.items())
+            raise PlanError(
+                f"'{unused[0]}' in campaign_{axis} goes with nothing else that is asked for: {reads}, with no delegate "
+                f"but default, others {TFLITE} files; {only}{_there_are(models)}"
+            )
+
+
+def phases(settings: dict[str, Any], members: list[dict[str, Any]]) -> list[tuple[str, int, int, list[dict[str, Any]]]]:
+    """Return the parts of a plan in their order: phase, block, repetition, and which of the members are in it."""
+    parts = [("measure", block, block, members) for block in range(1, int(settings["max_repetitions"]) + 1)]
+    if settings.get("iterations") == "auto":
+        parts[:0] = [("pilot", 0, k, members) for k in range(1, int(settings["pilot_runs"]) + 1)]
+    if settings.get("op_profiling"):
+        parts.append(("profile", 0, 1, [each for each in members if each["runner"] in PROFILING_RUNNERS]))
+    return parts
+
 
 def build(host: str, settings: dict[str, Any], models: list[dict[str, Any]], seed: int, timeout_s: int) -> list[dict]:
     """Return the rows of a host's plan in the order in which they run.
 
     Args:
         host: its name in the inventory; each host has an order of its own.
-        settings: of the campaign: models, variants, runners, threads, delegates, max_repetitions, flags; iterations
-            (fixed), pilot_runs and op_profiling (false) where they are not the defaults.
+        settings: of the campaign: models, variants, runners, threads, delegates, max_repetitions, flags; batch_sizes,
+            input_sizes, iterations (fixed), pilot_runs and op_profiling (false) where they are not the defaults.
         models: the entries of the model manifest.
         seed: of the campaign; the same seed and host give the same order.
         timeout_s: the longest that one run may take, in seconds.
 
     Raises:
-        PlanError: a model variant is not in the manifest, or a word cannot stand in a plan.
+        PlanError: there is no file for a combination, something that is asked for goes with nothing else, or a word
+            cannot stand in a plan.
     """
-    files = {(entry["model"], entry["variant"]): entry for entry in models}
+    settings = DEFAULTS | settings
     for word in settings["flags"].split():
         if not _FLAG.match(word):
             raise PlanError(f"'{word}' in campaign_flags is not of the form --name=value")
-    configurations = []
-    axes = (settings[axis] for axis in ("models", "variants", "runners", "threads", "delegates"))
-    for model, variant, runner, threads, delegate in itertools.product(*axes):
-        if (entry := files.get((model, variant))) is None:
-            known = ", ".join(sorted(map(".".join, files)))
-            raise PlanError(f"no model file for {model}.{variant}; there are: {known}")
-        flags = (f"--num_threads={int(threads)}", _delegate_flags(delegate), settings["flags"])
-        configurations.append(
-            {
-                "model": _word("model", model),
-                "variant": _word("variant", variant),
-                "runner": _word("runner", runner),
-                "threads": int(threads),
-                "delegate": delegate,
-                "batch_size": entry.get("batch_size") or "-",
-                "input_size": entry.get("input_size") or "-",
-                "timeout_s": int(timeout_s),
-                "model_file": _word("model file", entry["file"]),
-                "model_sha256": entry["sha256"],
-                "flags": " ".join(word for word in flags if word),
-            }
-        )
-    if not configurations:
-        raise PlanError("nothing to measure: campaign_models, campaign_variants and campaign_runners must not be empty")
+    asked = combinations(settings, models)
+    _check_use(settings, asked, models)
+    configurations = [_configuration(each, _entry(each, models), settings["flags"], int(timeout_s)) for each in asked]
 
     # Each phase draws from an order of its own, so that a pilot does not change the blocks that follow.
-    sections = [("measure", block, block, configurations) for block in range(1, int(settings["max_repetitions"]) + 1)]
-    if settings.get("iterations") == "auto":
-        pilots = [configuration | {"flags": _joined(configuration, PILOT_FLAGS)} for configuration in configurations]
-        sections[:0] = [("pilot", 0, k, pilots) for k in range(1, int(settings["pilot_runs"]) + 1)]
-    if settings.get("op_profiling"):
-        able = [configuration for configuration in configurations if configuration["runner"] in PROFILING_RUNNERS]
-        profiles = [configuration | {"flags": _joined(configuration, PROFILE_FLAGS)} for configuration in able]
-        sections.append(("profile", 0, 1, profiles))
     seeds = {"pilot": f"{seed}:{host}:pilot", "measure": f"{seed}:{host}", "profile": f"{seed}:{host}:profile"}
     orders = {phase: random.Random(text) for phase, text in seeds.items()}
     rows = []
-    for phase, block, repetition, members in sections:
+    for phase, block, repetition, members in phases(settings, configurations):
         for configuration in orders[phase].sample(members, len(members)):
             run = _run_name(len(rows) + 1, phase, repetition, configuration)
-            rows.append({"run": run, "block": block, "repetition": repetition, "phase": phase, **configuration})
+            flags = _joined(configuration["flags"], _PHASE_FLAGS[phase])
+            rows.append(
+                {"run": run, "block": block, "repetition": repetition, "phase": phase, **configuration, "flags": flags}
+            )
     return rows
 
 
-def _joined(configuration: dict[str, Any], flags: str) -> str:
-    return f"{configuration['flags']} {flags}"
+def _configuration(asked: dict[str, Any], entry: dict[str, Any], flags: str, timeout_s: int) -> dict[str, Any]:
+    """The columns of a plan that all runs of a configuration have in common."""
+    any_batch = _format(entry) != TFLITE
+    return {
+        "model": _word("model", asked["model"]),
+        "variant": _word("variant", asked["variant"]),
+        "runner": _word("runner", asked["runner"]),
+        "threads": int(asked["threads"]),
+        "delegate": asked["delegate"],
+        "batch_size": asked["batch_size"] if any_batch else entry.get("batch_size") or "-",
+        "input_size": entry.get("input_size") or "-",
+        "timeout_s": timeout_s,
+        "least_memory_mb": _least_memory_mb(entry, asked["batch_size"]),
+        "model_file": _word("model file", entry["file"]),
+        "model_sha256": entry["sha256"],
+        "flags": _joined(
+            f"--num_threads={int(asked['threads'])}",
+            _delegate_flags(asked["delegate"]),
+            VARIANT_FLAGS.get(asked["runner"], {}).get(asked["variant"], ""),
+            _shape_flags(entry, asked["batch_size"]) if any_batch else "",
+            flags,
+        ),
+    }
+
+
+def _entry(asked: dict[str, Any], models: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The file that a combination runs.
+
+    Raises:
+        PlanError: there is none; the message has those that there are.
+    """
+    batch_size, input_size = asked["batch_size"], asked["input_size"]
+    format_ = FORMATS.get(asked["runner"], TFLITE)
+    wanted = (asked["model"], _file_variant(asked["runner"], asked["variant"]), format_)
+
+    def fits(entry: dict[str, Any]) -> bool:
+        of_batch, of_size = entry.get("batch_size"), entry.get("input_size")
+        return (
+            (entry["model"], entry["variant"], _format(entry)) == wanted
+            and (of_size == input_size if input_size else not _size_mark(of_size, entry["file"]))
+            and (of_batch == batch_size or (of_batch is None and (format_ != TFLITE or batch_size == 1)))
+        )
+
+    if entry := next(filter(fits, models), None):
+        return entry
+    batch = f" for batch size {batch_size}" if batch_size != 1 else ""
+    size = f" for input size {input_size}" if input_size else ""
+    raise PlanError(f"no model file {'.'.join(wanted)}{batch}{size}{_there_are(models, asked['model'])}")
+
+
+def _there_are(models: Sequence[dict[str, Any]], model: str = "") -> str:
+    """The files that there are, of this model if there are any; '' if it is not known."""
+    files = sorted(entry["file"] for entry in models if entry["model"] == model) or sorted(e["file"] for e in models)
+    return f"; there are: {', '.join(files)}" if files else ""
+
+
+def _format(entry: dict[str, Any]) -> str:
+    return entry.get("format") or TFLITE
+
+
+def _file_variant(runner: str, variant: str) -> str:
+    return "float32" if variant in VARIANT_FLAGS.get(runner, {}) else variant
+
+
+def _size_mark(input_size: int | str | None, file: str) -> str:
+    """What a file's name says of the input size; '' = it is the model's own."""
+    mark = f".s{input_size}"
+    return mark if f"{mark}." in file else ""
+
+
+def _shape_flags(entry: dict[str, Any], batch_size: int) -> str:
+    size = entry.get("input_size")
+    if size:
+        return f"--input_layer=input --input_layer_shape={batch_size},3,{size},{size}"
+    if batch_size == 1:
+        return ""  # as the file has it
+    raise PlanError(
+        f"batch size {batch_size} needs the input size of {entry['file']}, which is not known; "
+        "give it in the file's name and in campaign_input_sizes, or set campaign_batch_sizes to [1]"
+    )
+
+
+def _least_memory_mb(entry: dict[str, Any], batch_size: int) -> int | str:
+    """MB that a run needs at least: the file, and inputs and outputs of the largest operation; '-' = not known."""
+    if entry.get("activation_mb") is None or entry.get("size_bytes") is None:
+        return "-"
+    share = 1 / 4 if entry["variant"] == "int8" else 1  # activation_mb is of float32
+    return math.ceil(entry["size_bytes"] / 2**20 + batch_size * entry["activation_mb"] * share)
+
+
+def _joined(*flags: str) -> str:
+    return " ".join(word for word in flags if word)
 
 
 def _run_name(number: int, phase: str, repetition: int, configuration: dict[str, Any]) -> str:
-    delegate = configuration["delegate"]
+    delegate, batch_size = configuration["delegate"], configuration["batch_size"]
+    sizes = "" if batch_size in ("-", 1) else f".b{batch_size}"
+    sizes += _size_mark(configuration["input_size"], configuration["model_file"])
     ending = {"pilot": f"p{repetition:02d}", "measure": f"r{repetition:02d}", "profile": "profile"}[phase]
     return (
         f"{number:04d}_{configuration['model']}.{configuration['variant']}.{configuration['runner']}"
-        f".t{configuration['threads']}{'' if delegate == 'default' else '.' + delegate}_{ending}"
+        f".t{configuration['threads']}{'' if delegate == 'default' else '.' + delegate}{sizes}_{ending}"
     )
 
 
