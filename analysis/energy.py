@@ -147,7 +147,7 @@ def _counted(channels: Channels, times_s: NDArray, values: NDArray) -> NDArray:
             raise UnreadableError(f"{wraps}, and its readings are {gaps_s.max():.0f} s apart")
         most = PLAUSIBLE_W * (gaps_s + _CLOCK_S) / unit_j
     rises = np.where(rises < 0, rises + ranges, rises)  # NaN where no range is known
-    strange = ~(rises <= most[:, None])
+    strange = ~((rises >= 0) & (rises <= most[:, None]))
     if strange.any():
         row, which = np.argwhere(strange)[0]
         raise UnreadableError(

@@ -59,15 +59,15 @@ def meters(study: Study) -> pd.DataFrame:
     Counted are ok runs: all (`n_ok`), with energy per inference, with energy above idle, and those of which the timed
     phase is taken to be the last part of the process. `idle_power_w` is the mean of `n_idle` measurements.
     """
-    told = _told(study)
+    told = dict(list(_told(study).groupby(["campaign", "host"], sort=False)))
     rows = []
     for machine in study.machines:
-        mine = told[(told["campaign"] == machine.campaign) & (told["host"] == machine.host)]
         names = {**machine._asdict(), "platform": study.platforms[machine]}
+        if machine not in told:
+            rows.append(names | {"reason": UNSAID})
+            continue
         idle, _ = energy.idle_powers(study.dataset.idle.get(machine))
-        if mine.empty:
-            rows.append(names | {"meter": energy.NO_METER, "reason": UNSAID})
-        for channels, runs in mine.groupby(["meter", "unit", "names"], sort=False):
+        for channels, runs in told[machine].groupby(["meter", "unit", "names"], sort=False):
             rows.append(names | _meter(runs, [one.watts for one in idle if one.channels[:3] == channels], *channels))
     table = pd.DataFrame(rows, columns=_METERS)
     counts = {name: INTEGER for name in _METERS if name.startswith("n_")}
@@ -145,6 +145,10 @@ def amounts(study: Study, summary: pd.DataFrame, baseline: str) -> pd.DataFrame:
     }
     metered = {cell.machine for known in of_metric.values() for cell, (n, *_) in known.items() if n}
     compared = _compared(study, baseline, metered)
+    means: dict[tuple, list[Cell]] = defaultdict(list)
+    for cell in compared:
+        if cell.model == GEOMEAN:
+            means[cell.machine, cell.setting].append(cell)
     remarks = _remarks(study)
     cells, rows = [], []
     for (machine, setting), mine in study.groups.items():
@@ -159,10 +163,8 @@ def amounts(study: Study, summary: pd.DataFrame, baseline: str) -> pd.DataFrame:
                 remark = "; ".join(filter(None, (remark, comparison["remark"])))
             cells.append(cell)
             rows.append(comparison | row | {"remark": remark})
-        for cell, comparison in compared.items():
-            if cell.model == GEOMEAN and (cell.machine, cell.setting) == (machine, setting):
-                cells.append(cell)
-                rows.append(comparison)
+        cells += means[machine, setting]
+        rows += [compared[cell] for cell in means[machine, setting]]
     table = pd.DataFrame(rows, columns=_AMOUNTS).astype({"n": INTEGER} | dict.fromkeys(_AMOUNTS_TEXTS, "str"))
     return pd.concat([cell_columns(study, cells), table.fillna(dict.fromkeys(_AMOUNTS_TEXTS, ""))], axis=1)
 

@@ -185,6 +185,9 @@ def test_each_channel_wraps_by_its_own_range():
             id="set anew",
         ),
         pytest.param(
+            RAPL, "10.00:900000000000,5 10.50:1,6", "went from 900000000000 to 1 uj within 0.5 s", id="beyond its range"
+        ),
+        pytest.param(
             RAPL, "10.00:5,5 10.50:90000000000,6", "went from 5 to 90000000000 uj within 0.5 s", id="a digit too much"
         ),
         pytest.param(
@@ -539,6 +542,16 @@ def test_where_no_host_has_a_meter_the_report_says_why(tmp_path):
     text = (tmp_path / "out/report.md").read_text(encoding="utf-8")
     assert "| pi | none | no sensor |" in text
     assert not (tmp_path / "out/tables/energy.csv").exists()
+
+
+def test_a_host_that_says_nothing_of_a_meter_is_named_beside_one_that_does():
+    rows = [run(host=host, energy_run_j=5.0 if host == "pi" else None) for host in ("old", "pi")]
+    told_ = [Told("demo", "pi", rows[1]["log"], *RAPL[:3], "", TOO_SHORT)]
+    meters = document.build(dataset(rows, energy=told_)).tables["energy_meters"]
+    assert meters[["host", "meter", "covers", "reason"]].to_numpy().tolist() == [
+        ["old", "", "", "no run says anything of a meter"],
+        ["pi", "rapl", "processor packages and DRAM", f"1 run: {TOO_SHORT}"],
+    ]
 
 
 def test_nothing_is_said_of_energy_in_older_logs(tmp_path):
