@@ -3,9 +3,11 @@
 The host notes raw readings (`energy.*` in the sidecar, idle.tsv), a runner when its timed phase was and, of counters,
 what they said then; all arithmetic is here. Times are seconds of the machine's uptime (CLOCK_BOOTTIME).
 
-Energy of a whole process is that from its first sample to its last one. Energy of the timed phase comes from counters
-that the runner read itself; else from the samples, taken to rise evenly between two of them. Where the runner does not
-say when its timed phase was, it is taken to be the last part of the process, as long as its iterations took.
+Counters give the energy of a process by their first and last sample, just before and just after it. Power is
+integrated over the samples within the process (trapezoids; the first and the last value hold up to its ends), since
+those outside of it are the idle machine's. Energy of the timed phase comes from counters that the runner read itself;
+else from the samples, taken to rise evenly between two of them. Where the runner does not say when its timed phase was,
+it is taken to be the last part of the process, as long as its iterations took.
 """
 
 from __future__ import annotations
@@ -53,8 +55,8 @@ class Reading:
     """Energy over time.
 
     Attributes:
-        times_s: of the samples, two or more, in order.
-        joules: of all channels since the first sample.
+        times_s: two or more, in order: those of samples, and the ends of the process.
+        joules: of all channels since the first of these times.
         interval_s: time between two samples: as it was meant to be or, if that is more, as it was in the median.
         garbled: how many samples could not be read, and were left out.
     """
@@ -69,23 +71,22 @@ class Reading:
         start_j, end_j = np.interp((start_s, end_s), self.times_s, self.joules)
         return float(end_j - start_j)
 
-    def covers(self, start_s: float, end_s: float) -> bool:
-        """Whether there are samples from the one time to the other, but for a sampling interval."""
-        reach_s = self.interval_s + _CLOCK_S
-        return bool(self.times_s[0] <= start_s + reach_s and end_s <= self.times_s[-1] + reach_s)
-
 
 @np.errstate(all="ignore")  # damaged samples may hold any number
-def read(channels: Channels, samples: str, interval_s: float = 0.0) -> Reading:
+def read(
+    channels: Channels, samples: str, interval_s: float = 0.0, process_s: tuple[float, float] | None = None
+) -> Reading:
     """Read `<uptime_s>:<value>,<value>,... ...`; a sample that is damaged, or goes back in time, is left out.
 
     Args:
         channels: what the values are.
         samples: the text.
         interval_s: between two samples, as far as it is known.
+        process_s: start and end of the process that they are of, if there is one.
 
     Raises:
-        UnreadableError: there are no two samples, the unit is not known, or they cannot be true.
+        UnreadableError: the unit is not known; there are no two samples; they do not cover the process, or cannot be
+            true.
     """
     if channels.unit not in _COUNTER_J | _POWER_W:
         raise UnreadableError(f"the unit '{channels.unit}' of the meter is not known")
@@ -96,18 +97,35 @@ def read(channels: Channels, samples: str, interval_s: float = 0.0) -> Reading:
     times_s, values = rows[:, 0], rows[:, 1:]
     gaps_s = np.diff(times_s)
     interval_s = max(interval_s, float(np.median(gaps_s)))
+    if process_s and not _covers(times_s, process_s, interval_s):
+        raise UnreadableError("the samples of the meter do not cover the process")
     if channels.unit in _COUNTER_J:
-        joules = _counted(channels, times_s, values)
-    else:
-        if gaps_s.max() > _SILENT * interval_s + _CLOCK_S:
-            raise UnreadableError(f"the meter was silent for {gaps_s.max():.0f} s")
-        if channels.unit in _PAIRS:
-            values = values[:, 0::2] * values[:, 1::2]
-        watts = values.sum(axis=1) * _POWER_W[channels.unit]
-        joules = np.concatenate([[0.0], np.cumsum((watts[1:] + watts[:-1]) / 2 * gaps_s)])
-        if not np.isfinite(joules[-1]):
-            raise UnreadableError("the samples of the meter add up to no number")
+        return Reading(times_s, _counted(channels, times_s, values), interval_s, garbled)
+    if gaps_s.max() > _SILENT * interval_s + _CLOCK_S:
+        raise UnreadableError(f"the meter was silent for {gaps_s.max():.0f} s")
+    if channels.unit in _PAIRS:
+        values = values[:, 0::2] * values[:, 1::2]
+    times_s, watts = _held(times_s, values.sum(axis=1) * _POWER_W[channels.unit], process_s)
+    joules = np.concatenate([[0.0], np.cumsum((watts[1:] + watts[:-1]) / 2 * np.diff(times_s))])
+    if not np.isfinite(joules[-1]):
+        raise UnreadableError("the samples of the meter add up to no number")
     return Reading(times_s, joules, interval_s, garbled)
+
+
+def _covers(times_s: NDArray, window_s: tuple[float, float], lacking_s: float) -> bool:
+    """Whether the times reach from one to another, of which at each end so much may lack."""
+    reach_s = lacking_s + _CLOCK_S
+    return bool(times_s[0] <= window_s[0] + reach_s and window_s[1] <= times_s[-1] + reach_s)
+
+
+def _held(times_s: NDArray, watts: NDArray, process_s: tuple[float, float] | None) -> tuple[NDArray, NDArray]:
+    """The samples within a process, of which the first and the last hold up to its ends; all if none is within."""
+    start_s, end_s = process_s or (-math.inf, math.inf)
+    inside = (start_s <= times_s) & (times_s <= end_s)
+    if process_s is None or not inside.any():
+        return times_s, watts
+    times_s, watts = times_s[inside], watts[inside]
+    return np.array([start_s, *times_s, end_s]), np.array([watts[0], *watts, watts[-1]])
 
 
 def _rows(samples: str, width: int) -> tuple[NDArray, int]:
@@ -227,11 +245,11 @@ def of_run(facts: Mapping[str, str], run: ToolRun | None) -> Measured:
 
 def _of_process(channels: Channels, facts: Mapping[str, str]) -> Reading:
     """The samples of a whole process. Raises UnreadableError."""
-    reading = read(channels, facts.get("energy.samples", ""), sidecar.number(facts, "energy.interval_s") or 0.0)
     start_s, end_s = sidecar.number(facts, "start_uptime_s"), sidecar.number(facts, "end_uptime_s")
-    if start_s is None or end_s is None or not reading.covers(start_s, end_s):
-        raise UnreadableError("the samples of the meter do not cover the process")
-    return reading
+    if start_s is None or end_s is None or end_s < start_s:
+        raise UnreadableError("when the process was is not known")
+    interval_s = sidecar.number(facts, "energy.interval_s") or 0.0
+    return read(channels, facts.get("energy.samples", ""), interval_s, (start_s, end_s))
 
 
 def _timed_phase(
@@ -251,7 +269,7 @@ def _timed_phase(
         window, method = (end_s - run.iterations * run.avg_inference_ms / 1000, end_s), ESTIMATED
     if window[1] - window[0] < 2 * reading.interval_s:
         raise UnreadableError(TOO_SHORT)
-    if not reading.covers(*window):
+    if not _covers(reading.times_s, window, 0.0):
         raise UnreadableError("the timed phase is not where the samples of the meter are")
     return reading.between(*window), window[1] - window[0], method
 

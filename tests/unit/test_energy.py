@@ -31,7 +31,7 @@ class Machine:
     The process has init, warm-up and a timed phase, and then ends; all from a seed.
     """
 
-    interval_s = 0.2
+    interval_s = 1.0
 
     def __init__(self, seed: int) -> None:
         random_ = random.Random(seed)
@@ -273,13 +273,23 @@ def test_a_short_phase_has_no_energy_but_its_process_has():
         ({"samples": "10.00:5,6 10.50:x 11.00:5"}, "1 samples of the meter are readable, expected 2 or more"),
         ({"samples": STEADY[:80]}, "the samples of the meter do not cover the process"),
         ({"samples": f"{STEADY} 40.00:10"}, "the meter was silent for 20 s"),
-        ({"timed": {"start_uptime_s": 5.0, "end_uptime_s": 8.0}}, "the timed phase is not where the samples of the"),
+        ({"timed": {"start_uptime_s": 9.5, "end_uptime_s": 18.0}}, "the timed phase is not where the samples of the"),
+        ({"avg_ms": 210.0}, "the timed phase is not where the samples of the"),
     ],
 )
 def test_why_there_is_no_energy(changes, reason):
     found = measured(**changes)
     assert found.timed_j is None
     assert found.reason.startswith(reason)
+
+
+def test_what_the_idle_machine_takes_is_not_the_power_of_a_process():
+    """The samples before and after it are the idle machine's; those within hold up to its ends."""
+    samples = "9.98:2 11:9 12:10 13:10 14:10 15:10 16:10 17:10 18:10 19:11 20.02:2"
+    found = measured(samples, timed={"start_uptime_s": 15.0, "end_uptime_s": 20.0})
+    assert (found.run_j, found.timed_j) == (9 + 9.5 + 60 + 10.5 + 11, 30 + 10.5 + 11)
+    facts = told(POWER, "9.98:2 10.52:4", 10, 10.5)
+    assert energy.of_run(facts, ToolRun(status=OK, iterations=1)).run_j == pytest.approx(0.54 * 3)
 
 
 def test_a_garbled_sample_is_left_out_with_a_warning():
