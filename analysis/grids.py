@@ -225,21 +225,26 @@ def energy(study: Study, table: pd.DataFrame, named: bool = True) -> Grid:
 
     Energy per image is left out where it is that of an inference.
     """
-    columns = dict(_ENERGY)
+    beside = dict(_ENERGY_BESIDE)
     if (table["energy_per_image_j"].isna() | (table["energy_per_image_j"] == table["energy_inference_j"])).all():
-        del columns["energy_per_image_{}j"]
-    head = [*(_place_head(study) if named else []), "Model", "Variant", "#n", *columns.values()]
-    head += ["#Ratio", "#p (Holm)", "Verdict", "Remark"]
+        del beside["energy_per_image_{}j"]
+    head = [*(_place_head(study) if named else []), "Model", "Variant", "#n", "#Per inference (J)"]
+    head += ["#Ratio", "#p (Holm)", "Verdict", *beside.values(), "Remark"]
+
+    def mean(row: dict[str, Any], name: str) -> str:
+        return with_interval(*(row[column] for column in tables_energy.bounds(name)))
+
     rows = [
         [
             *(_place(study, *place) if named else []),
             "geometric mean" if row["model"] == GEOMEAN else row["model"],
             row["variant"],
             _text(row["n"]),
-            *(with_interval(*(row[column] for column in tables_energy.bounds(name))) for name in columns),
+            mean(row, "energy_inference_{}j"),
             with_interval(row["ratio"], row["ci_low"], row["ci_high"]),
             p_value(row["p_holm"]),
             row["verdict"],
+            *(mean(row, name) for name in beside),
             row["remark"],
         ]
         for place, row in zip(places(study, table), table.to_dict("records"), strict=True)
@@ -247,8 +252,7 @@ def energy(study: Study, table: pd.DataFrame, named: bool = True) -> Grid:
     return _without_empty(Grid.of(head, rows), unknown="")
 
 
-_ENERGY = {
-    "energy_inference_{}j": "#Per inference (J)",
+_ENERGY_BESIDE = {
     "energy_net_inference_{}j": "#Above idle (J)",
     "energy_per_image_{}j": "#Per image (J)",
     "energy_run_{}j": "#Per run (J)",
