@@ -566,7 +566,7 @@ def _measurements(run: ToolRun) -> dict[str, Any]:
     return values
 
 
-_MEASURED = tuple(name for name in (*METRICS, "model_size_mb", "iterations") if name in ToolRun.__slots__)
+_MEASURED = tuple(name for name in (*METRICS, "model_size_mb", "iterations") if name in ToolRun.__dataclass_fields__)
 
 
 def _runner(run: ToolRun, key: str) -> str:

@@ -84,8 +84,10 @@ MEASURE, PILOT, PROFILE = "measure", "pilot", "profile"
 CONFIGURATION = ("model", "variant", "runner", "threads", "delegate", "batch_size", "input_size")
 
 # What one process execution measures; empty in the rows of failed runs.
-_NO_METRIC = ("model_size_mb", "idle_power_w")
-METRICS = tuple(name for name in COLUMNS if name.endswith(("_ms", "_mb", "_j", "power_w")) and name not in _NO_METRIC)
+_RATES = ("images_per_s", "power_w")
+METRICS = tuple(
+    name for name in COLUMNS if name in _RATES or (name.endswith(("_ms", "_mb", "_j")) and name != "model_size_mb")
+)
 
 # What speedups can be made of; a ratio of spreads is not a speedup.
 TIME_METRICS = tuple(name for name in METRICS if name.endswith("_ms") and name != "std_inference_ms")
