@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from analysis import layout, leases, logs, op_profile, sidecar, stats, validity
+from analysis import energy, layout, leases, logs, op_profile, sidecar, stats, validity
 from analysis.errors import AnalysisError
 from analysis.layout import Found, HostLogs, LogFile
 from analysis.leases import Lease
@@ -60,6 +60,8 @@ class Dataset:
         op_profiles: one row per operator of the runs that were made with op profiling, see `op_profile.frame`.
         iterations, stopping: iterations.tsv and stopping.tsv by (campaign, host), of hosts that decided themselves how
             much to measure; every value as text.
+        idle: idle.tsv by (campaign, host), of hosts that measured what they take with nothing to do; as text.
+        energy: how the energy of each run is known whose host said something of a meter, see `energy.Told`.
     """
 
     runs: pd.DataFrame
@@ -73,6 +75,8 @@ class Dataset:
     op_profiles: pd.DataFrame = field(default_factory=lambda: op_profile.frame([]))
     iterations: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
     stopping: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
+    idle: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
+    energy: pd.DataFrame = field(default_factory=lambda: energy.frame([]))
 
 
 Spread = Callable[[Callable[..., Any], Iterable[Any]], Iterable[Any]]  # map(), or what does it elsewhere
@@ -99,7 +103,7 @@ def assemble(found: Found, where: str, spread: Spread = map) -> Dataset:
         raise AnalysisError(f"{where}: no logs found{also}; {layout.LAYOUT}")
     campaigns = _Campaigns(found.hosts, problems)
     tables: list[pa.Table] = []
-    hosts, plans, leased, profiles, iterations, stopping = {}, {}, {}, [], {}, {}
+    hosts, plans, leased, profiles, iterations, stopping, idle, told = {}, {}, {}, [], {}, {}, {}, []
     unfinished: dict[tuple[str, str], str] = {}
     for part in spread(_read_hosts, _chunks([(host, campaigns.of_host[host.key]) for host in found.hosts])):
         tables.append(part.runs)
@@ -111,6 +115,8 @@ def assemble(found: Found, where: str, spread: Spread = map) -> Dataset:
         profiles += part.op_profiles
         iterations |= part.iterations
         stopping |= part.stopping
+        idle |= part.idle
+        told += part.energy
     unfinished |= dict.fromkeys(campaigns.hosts_without_anything(), NOTHING_HOME)
     if not any(map(len, tables)):
         raise AnalysisError(f"{where}: none of the files holds a benchmark run; {layout.LAYOUT}")
@@ -129,6 +135,8 @@ def assemble(found: Found, where: str, spread: Spread = map) -> Dataset:
         op_profiles=pd.concat([op_profile.frame([]), *profiles], ignore_index=True),
         iterations=iterations,
         stopping=stopping,
+        idle=idle,
+        energy=energy.frame(told),
     )
 
 
@@ -157,6 +165,8 @@ class _Part:
     op_profiles: list[pd.DataFrame]
     iterations: dict[tuple[str, str], pd.DataFrame]
     stopping: dict[tuple[str, str], pd.DataFrame]
+    idle: dict[tuple[str, str], pd.DataFrame]
+    energy: list[energy.Told]
 
 
 @contextmanager
@@ -175,21 +185,25 @@ def _without_collector() -> Iterator[None]:
 def _read_hosts(chunk: Sequence[tuple[HostLogs, Mapping[str, Any]]]) -> _Part:
     """Read some hosts, each with its campaign.json."""
     problems: list[str] = []
-    hosts, plans, leased, rows, profiles, iterations, stopping = {}, {}, {}, [], [], {}, {}
+    hosts, plans, leased, rows, profiles, iterations, stopping, idle, told = {}, {}, {}, [], [], {}, {}, {}, []
     unfinished: dict[tuple[str, str], str] = {}
     for host, asked in chunk:
         name = f"{host.campaign}/{host.host}"
         hosts[host.key] = _json(host.beside("host.json"), f"{name}/host.json", problems) or {}
         plans[host.key] = plan = _tsv(host, "plan.tsv", "run", problems)
-        for file, tables in (("iterations.tsv", iterations), ("stopping.tsv", stopping)):
-            if (decided := _tsv(host, file, "reason", problems)) is not None:
-                tables[host.key] = decided
+        beside = (("iterations.tsv", iterations, "reason"), ("stopping.tsv", stopping, "reason"))
+        for file, tables, column in (*beside, ("idle.tsv", idle, "samples")):
+            if (table := _tsv(host, file, column, problems)) is not None:
+                tables[host.key] = table
         due = None if plan is None else _due(plan, stopping.get(host.key), host.key in iterations)
         found_rows = list(_rows(host, asked, hosts[host.key], plan, problems))
         problems += [*_doubled(name, found_rows), *op_profile.problems(found_rows)]
         problems += [*(f"{stray}: a sidecar without a log" for stray in host.strays)]
         if any(row.get("profile") for row in found_rows):
             profiles.append(op_profile.frame(found_rows))
+        idle_powers, damaged = energy.idle_powers(idle.get(host.key))
+        problems += [f"{name}/idle.tsv: {text}" for text in damaged]
+        told += energy.complete(found_rows, idle_powers)
         # Host by host: a row as a dictionary is some kB.
         rows += [tuple(map(row.get, COLUMNS)) for row in found_rows]
         if not host.partial:
@@ -200,7 +214,7 @@ def _read_hosts(chunk: Sequence[tuple[HostLogs, Mapping[str, Any]]]) -> _Part:
             # The cost of a whole host is not that of a few of its logs.
             if served := _leases(host.beside("leases.json"), f"{name}/leases.json", problems):
                 leased[host.key] = served
-    return _Part(_table(rows), hosts, plans, problems, unfinished, leased, profiles, iterations, stopping)
+    return _Part(_table(rows), hosts, plans, problems, unfinished, leased, profiles, iterations, stopping, idle, told)
 
 
 class _Campaigns:
@@ -501,6 +515,8 @@ def _measured_row(
     }
     if status != FAILED:
         row.update(_measurements(run))
+    if "energy.meter" in known:
+        row["energy"] = energy.of_run(known, run if status != FAILED else None)
     return row
 
 
@@ -550,7 +566,7 @@ def _measurements(run: ToolRun) -> dict[str, Any]:
     return values
 
 
-_MEASURED = (*METRICS, "model_size_mb", "iterations")
+_MEASURED = tuple(name for name in (*METRICS, "model_size_mb", "iterations") if name in ToolRun.__dataclass_fields__)
 
 
 def _runner(run: ToolRun, key: str) -> str:

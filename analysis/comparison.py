@@ -36,7 +36,7 @@ from analysis import grids, stats
 from analysis.campaign import Dataset
 from analysis.errors import AnalysisError
 from analysis.grids import Grid
-from analysis.names import COLUMNS, DEFAULT_METRIC, INTEGER, METRICS
+from analysis.names import COLUMNS, DEFAULT_METRIC, INTEGER, METRICS, TIME_METRICS
 from analysis.stats import Sample
 from analysis.study import (
     SAME_ON_BOTH_SIDES,
@@ -56,9 +56,9 @@ A, B = SIDES = ("A", "B")
 REGRESSION, UNCERTAIN, NO_REGRESSION = "regression", "uncertain", "no regression"
 OUTCOMES = (REGRESSION, stats.MISSING, stats.NOT_COMPARABLE, UNCERTAIN, NO_REGRESSION)  # worst first
 
-# What two sides can be compared in; a ratio of spreads is no change of speed.
-COMPARED = tuple(name for name in METRICS if name != "std_inference_ms")
-_OF_MEMORY = {stats.SLOWER: "larger", stats.FASTER: "smaller"}  # what a verdict is called where less is not faster
+# What two sides can be compared in: less is better. A ratio of spreads is no change of speed.
+COMPARED = tuple(name for name in METRICS if name not in ("std_inference_ms", "images_per_s", "power_w"))
+_OF_AMOUNTS = {stats.SLOWER: "larger", stats.FASTER: "smaller"}  # what a verdict is called where less is not faster
 
 # What may be one thing in A and another in B, and is compared all the same. Sizes are not: another input, other work.
 _FREE = ("runner", "threads", "delegate")
@@ -430,7 +430,7 @@ def _judged(
                 "p_holm": p_holm,
                 "p_tolerance": p_tolerance,
                 "p_tolerance_holm": p_tolerance_holm,
-                "verdict": _OF_MEMORY.get(verdict, verdict) if change.metric.endswith("_mb") else verdict,
+                "verdict": _OF_AMOUNTS.get(verdict, verdict) if change.metric not in TIME_METRICS else verdict,
                 "outcome": outcome,
                 "a_n": getattr(result, "n_baseline", None),
                 "b_n": getattr(result, "n_candidate", None),

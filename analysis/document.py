@@ -36,10 +36,12 @@ from analysis import (
     output,
     plots,
     plots_across,
+    plots_energy,
     plots_ops,
     plotted,
     stats,
     tables,
+    tables_energy,
     tables_ops,
 )
 from analysis.campaign import Dataset
@@ -114,6 +116,7 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
         "study_findings": study_findings,
         **across.tables_of(study, summary, metric),
         **tables_ops.tables(study, baseline),
+        **tables_energy.of_study(study, summary, baseline),
         **(_of_many(study, speedups) if across.many(study) else {}),
     }
     made = {
@@ -126,6 +129,7 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
         **{name: table for name, table in optional.items() if len(table)},
     }
     as_they_are = ("summary", "effects", "trust", "decisions", "cost", "study_findings", "across", "threads")
+    as_they_are += ("energy_meters", "energy")
     return Report(
         study=study,
         baseline=baseline,
@@ -142,7 +146,7 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
             **{name: grids.final_result(table) for name, table in final_results.items()},
         },
         findings=findings.findings(study, speedups, effects, study_findings),
-        notices=findings.notices(study, trust, speedups, decisions),
+        notices=findings.notices(study, trust, speedups, decisions, made.get("energy_meters")),
     )
 
 
@@ -210,6 +214,7 @@ def charts(report: Report) -> list[Chart]:
         draw, data = (partial(part.repetitions, study, *place, report.metric) for part in (plots, plotted))
         found.append(Chart(f"{stem}_repetitions", f"All repetitions, {where}", draw, data))
     found += [Chart(*chart) for chart in plots_ops.charts(study, report.tables.get("op_profile"))]
+    found += [Chart(*chart) for chart in plots_energy.charts(study, report.tables.get("energy"))]
     return [*found, *_charts_across(report), *_charts_over_time(report)]
 
 
@@ -391,13 +396,14 @@ def render(report: Report, todo: Sequence[Chart], plots_directory: Path) -> dict
         "grids": grids,
         "findings": findings,
         "tables_ops": tables_ops,
-        "found": opening.found(study, report.tables["speedup"]),
+        "found": opening.found(study, report.tables["speedup"]) + opening.energy(study, report.tables.get("energy")),
         "sure": opening.sure(study, report.tables["speedup"], report.tables["trust"]),
         "of_topic": lambda topic: [name for name, chart in drawn.items() if chart.topic == topic],
         "counts": study.runs["status"].value_counts().to_dict(),
         "metric": metric_label(report.metric),
         "metrics": [report.metric, *(m for m in metrics if m != report.metric)],
         "speedups": tables.by_place(study, report.tables["speedup"]),
+        "energy": tables.by_place(study, report.tables["energy"]) if "energy" in report.tables else {},
         "not_reported": [m for m in report.metrics if not any(f"{s}_{m}" in drawn for s in study.group_stems.values())],
         "charts": drawn,
         "svg": lambda name: _inlined(drawn[name], plots_directory),

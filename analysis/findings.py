@@ -249,10 +249,17 @@ def _unsaid(rows: pd.DataFrame, said: bool) -> list[str]:
 # --- how far to trust it ----------------------------------------------------------------------------------------------
 
 
-def notices(study: Study, trust: pd.DataFrame, speedups: pd.DataFrame, decisions: pd.DataFrame) -> list[Notice]:
+def notices(
+    study: Study,
+    trust: pd.DataFrame,
+    speedups: pd.DataFrame,
+    decisions: pd.DataFrame,
+    energy_meters: pd.DataFrame | None = None,
+) -> list[Notice]:
     """Everything that limits what the numbers mean, worst first."""
     found = [*_unfinished(study), *_of_campaigns(study), *_of_runs(study, trust, speedups), *_of_machines(study, trust)]
     found += [*_short_of_target(study, decisions), *_of_repetitions(study, trust), *_steadiness(study)]
+    found += [] if energy_meters is None else _of_energy(study, energy_meters)
     return sorted(found, key=lambda notice: (UNTRUSTED, CAUTION, NOTE).index(notice.level))
 
 
@@ -346,6 +353,27 @@ def _steadiness(study: Study) -> list[Notice]:
         runs = count(len(of_runner), "run")
         share = "" if not of_runner.any() else f" in {(~of_runner).sum()} of {runs}"
         found.append(Notice(NOTE, f"Steady state could not be tested with {runner}{share}: {why}."))
+    return found
+
+
+def _of_energy(study: Study, meters: pd.DataFrame) -> list[Notice]:
+    """Where energy is an estimate, or that above idle is not known; `meters` is the table of `tables_energy`."""
+    found = []
+
+    def say(rows: pd.DataFrame, text: str) -> None:
+        names = some(dict.fromkeys(study.labels[Machine(row.campaign, row.host)] for row in rows.itertuples()), 5)
+        if names:
+            found.append(Notice(CAUTION, text.format(which=names)))
+
+    say(
+        meters[meters["n_estimated"].fillna(0) > 0],
+        "Energy per inference is estimated ({which}): where a runner does not say when it measured, the last part of "
+        "the process is taken, as long as its iterations took.",
+    )
+    say(
+        meters[(meters["n_above_idle"] < meters["n_inference"]).fillna(False)],
+        "Idle power is not known, or not for all runs ({which}): energy above idle is of the other runs only.",
+    )
     return found
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import claims, isa, stats
+from analysis import claims, isa, stats, tables_energy
 from analysis.study import (
     STUDY_METRICS,
     Machine,
@@ -28,7 +28,7 @@ from analysis.study import (
     row_label,
     variant_key,
 )
-from analysis.tables import GEOMEAN, TOTAL, by_place, interval, number, places, share_of_models
+from analysis.tables import GEOMEAN, TOTAL, by_place, interval, number, places, share_of_models, with_interval
 
 UNKNOWN = "–"
 _HASH_DIGITS = 12
@@ -201,6 +201,63 @@ def threads(study: Study, table: pd.DataFrame) -> Grid:
         for (machine, setting), row in zip(places(study, table), table.itertuples(), strict=True)
     ]
     return _without_empty(Grid.of(head, rows), unknown="")
+
+
+def energy_meters(study: Study, table: pd.DataFrame) -> Grid:
+    """`tables_energy.meters`: what each machine's meter sees, and what the machine takes with nothing to do."""
+    head = ["Machine", "Meter", "Measures", "Leaves out", "#Idle power (W)", "#n (idle)"]
+    head += ["#Runs (ok)", "#With energy per inference", "#Estimated", "Remark"]
+    rows = [
+        [
+            study.labels[Machine(row.campaign, row.host)],
+            *(row.meter, row.covers, row.leaves_out),
+            with_interval(row.idle_power_w, row.idle_power_ci_low_w, row.idle_power_ci_high_w),
+            *map(_text, (row.n_idle, row.n_ok, row.n_inference, row.n_estimated)),
+            row.reason,
+        ]
+        for row in table.itertuples()
+    ]
+    return _without_empty(Grid.of(head, rows), unknown="")
+
+
+def energy(study: Study, table: pd.DataFrame, named: bool = True) -> Grid:
+    """`tables_energy.amounts` with intervals in brackets; `named`: with the machine and what varies of the setting.
+
+    Energy per image is left out where it is that of an inference.
+    """
+    beside = dict(_ENERGY_BESIDE)
+    if (table["energy_per_image_j"].isna() | (table["energy_per_image_j"] == table["energy_inference_j"])).all():
+        del beside["energy_per_image_{}j"]
+    head = [*(_place_head(study) if named else []), "Model", "Variant", "#n", "#Per inference (J)"]
+    head += ["#Ratio", "#p (Holm)", "Verdict", *beside.values(), "Remark"]
+
+    def mean(row: dict[str, Any], name: str) -> str:
+        return with_interval(*(row[column] for column in tables_energy.bounds(name)))
+
+    rows = [
+        [
+            *(_place(study, *place) if named else []),
+            "geometric mean" if row["model"] == GEOMEAN else row["model"],
+            row["variant"],
+            _text(row["n"]),
+            mean(row, "energy_inference_{}j"),
+            with_interval(row["ratio"], row["ci_low"], row["ci_high"]),
+            p_value(row["p_holm"]),
+            row["verdict"],
+            *(mean(row, name) for name in beside),
+            row["remark"],
+        ]
+        for place, row in zip(places(study, table), table.to_dict("records"), strict=True)
+    ]
+    return _without_empty(Grid.of(head, rows), unknown="")
+
+
+_ENERGY_BESIDE = {
+    "energy_net_inference_{}j": "#Above idle (J)",
+    "energy_per_image_{}j": "#Per image (J)",
+    "energy_run_{}j": "#Per run (J)",
+    "power_{}w": "#Power (W)",
+}
 
 
 def final_result(table: pd.DataFrame) -> Grid:

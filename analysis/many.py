@@ -21,6 +21,8 @@ ELSEWHERE = {
     "decisions": "how repetitions and iterations were decided",
     "cost": "what leasing cost",
     "op_difference": "where the time of inferences went",
+    "energy": "what runs and inferences take",
+    "energy_meters": "which meter each machine has",
 }
 
 _COMPARED = (stats.FASTER, stats.SLOWER, stats.NOT_DISTINGUISHABLE)

@@ -46,9 +46,47 @@ def found(study: Study, speedups: pd.DataFrame) -> list[str]:
     return sentences
 
 
-def _mean(row: pd.Series) -> str:
+def energy(study: Study, amounts: pd.DataFrame | None) -> list[str]:
+    """What an inference takes at least and at most, then of each candidate the same of its ratios; [] if none is known.
+
+    `amounts` is the table of `tables_energy`, if there is one.
+    """
+    known = pd.DataFrame() if amounts is None else amounts[amounts["energy_inference_j"].notna()]
+    if known.empty:
+        return []
+    known = known.sort_values("energy_inference_j", kind="stable")
+    ends = [_energy(study, known.iloc[[at]]) for at in dict.fromkeys((0, len(known) - 1))]
+    sentences = [f"An inference takes {'from ' if len(ends) > 1 else ''}{' to '.join(ends)}."]
+    means = amounts[(amounts["model"] == GEOMEAN) & amounts["ratio"].notna()]
+    for variant, mine in means.groupby("variant", sort=False):
+        mine = mine.sort_values("ratio", kind="stable")
+        models = amounts["model"][(amounts["variant"] == variant) & (amounts["model"] != GEOMEAN)]
+        of_models = " in the geometric mean of the models" if models.nunique() > 1 else ""
+        ratios = [_mean(row, "ratio") for _, row in mine.iterrows()]
+        text = f"{variant} takes {'' if len(mine) == 1 else 'from '}{ratios[0]} times the energy of "
+        text += f"{mine['baseline_variant'].iloc[0]} per inference{of_models}"
+        if len(mine) == 1:
+            text += f": {mine['verdict'].iloc[0]}"
+        else:
+            first, last = (study.place_label(*place) for place in places(study, mine.iloc[[0, -1]]))
+            verdicts = Counter(mine["verdict"])
+            parts = [f"{verdict} on {verdicts[verdict]}" for verdict in sorted(verdicts)]
+            text += f" on {first} to {ratios[-1]} on {last}; {', '.join(parts)} of {len(mine)}"
+        sentences.append(f"{text}.")
+    return sentences
+
+
+def _energy(study: Study, row: pd.DataFrame) -> str:
+    """'0.0123 J (0.0121 to 0.0125; MobileNet float32, Raspberry Pi 5)', of a table's one row."""
+    (place,), (of,) = places(study, row), row.itertuples()
+    bounds = interval(of.energy_inference_ci_low_j, of.energy_inference_ci_high_j)
+    what = f"{of.model} {of.variant}, {study.place_label(*place)}"
+    return f"{number(of.energy_inference_j)} J ({'; '.join(filter(None, (bounds, what)))})"
+
+
+def _mean(row: pd.Series, ratio: str = "speedup") -> str:
     share = share_of_models(row["method"])
-    return f"{number(row['speedup'])} ({interval(row['ci_low'], row['ci_high'])}{f'; {share}' if share else ''})"
+    return f"{number(row[ratio])} ({interval(row['ci_low'], row['ci_high'])}{f'; {share}' if share else ''})"
 
 
 def sure(study: Study, speedups: pd.DataFrame, trust: pd.DataFrame) -> list[str]:

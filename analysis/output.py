@@ -25,7 +25,7 @@ except ImportError:  # Windows: two reports of one campaign at once are the user
 PARTS = ("report.html", "report.md", "tables", "plots", "data")  # what a report consists of
 PARTS_OF_MANY = ("hosts",)  # and further, of a report of many machines
 MADE_FROM = "data/made_from.json"
-BESIDE_LOGS = ("host.json", "leases.json", "plan.tsv", "iterations.tsv", "stopping.tsv", "DONE")
+BESIDE_LOGS = ("host.json", "leases.json", "plan.tsv", "iterations.tsv", "stopping.tsv", "idle.tsv", "DONE")
 MAKING = ".making-"  # begins the names of directories in which a report is made
 _LOCK = ".lock"
 LIBRARIES = ("jinja2", "matplotlib", "numpy", "pandas", "pyarrow", "scipy")

@@ -38,6 +38,12 @@ STUDY_METRICS: dict[str, tuple[str, str]] = {
     "memory_init_mb": ("Memory after initialization", "MB"),
     "memory_overall_mb": ("Memory overall", "MB"),
 }
+OTHER_METRICS: dict[str, tuple[str, str]] = {
+    "energy_run_j": ("Energy per run", "J"),
+    "energy_inference_j": ("Energy per inference", "J"),
+    "energy_net_inference_j": ("Energy per inference above idle", "J"),
+    "power_w": ("Power", "W"),
+}
 # Facts of runs that must be the same on both sides of a comparison.
 SAME_ON_BOTH_SIDES = ("weights", "runner_version", "runner_sha256", "governor", "turbo", "control")
 
@@ -467,4 +473,4 @@ def metric_label(metric: str) -> tuple[str, str]:
     """What to call a metric, and its unit."""
     unit = metric.rpartition("_")[2]
     name = metric.removesuffix(f"_{unit}").replace("_", " ").capitalize()
-    return STUDY_METRICS.get(metric, (name, unit.replace("mb", "MB")))
+    return (STUDY_METRICS | OTHER_METRICS).get(metric, (name, unit.replace("mb", "MB")))

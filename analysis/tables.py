@@ -52,6 +52,12 @@ def interval(low: float, high: float) -> str:
     return "" if pd.isna(low) or pd.isna(high) else f"{number(low)} to {number(high)}"
 
 
+def with_interval(value: float, low: float, high: float) -> str:
+    """'1.90 (1.80 to 2.00)'; only the number where there is no interval, '' = none."""
+    bounds = interval(low, high)
+    return f"{number(value)} ({bounds})" if bounds else number(value)
+
+
 def count(n: int, noun: str) -> str:
     """'1 run', '2 runs'."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
@@ -219,7 +225,7 @@ def speedups(study: Study, metric: str, baseline: str) -> pd.DataFrame:
     decides nothing: where it and the verdict differ, `reason` says so.
     """
     found = compare(study, metric, baseline)
-    table = _comparison_table(study, found, metric, baseline)
+    table = comparison_table(study, found, metric, baseline)
     table["p_holm"] = table.groupby(["campaign", "host"], sort=False)["p_value"].transform(stats.holm)
     judged = zip(found, table["ci_low"], table["ci_high"], table["p_holm"], strict=True)
     table["verdict"] = [c.verdict or stats.verdict(low, high, p) for c, low, high, p in judged]
@@ -255,12 +261,14 @@ def share_of_models(method: str) -> str:
 
 def effects(study: Study, baseline: str) -> pd.DataFrame:
     """tables/effects.csv: baseline / candidate for each of the seed's metrics; uncorrected and without a verdict."""
-    tables = [_comparison_table(study, compare(study, m, baseline), m, baseline) for m in STUDY_METRICS]
+    tables = [comparison_table(study, compare(study, m, baseline), m, baseline) for m in STUDY_METRICS]
     numbers = ("baseline", "candidate", "ratio", "ci_low", "ci_high", "n_baseline", "n_candidate", "method", "reason")
     return pd.concat(tables, ignore_index=True)[[*_COMPARISON, "metric", *numbers]]
 
 
-def _comparison_table(study: Study, found: Sequence[Comparison], metric: str, baseline: str) -> pd.DataFrame:
+def comparison_table(study: Study, found: Sequence[Comparison], metric: str, baseline: str) -> pd.DataFrame:
+    """A row for each comparison, in their order: who is compared, `ratio` = baseline / candidate, how sure that is."""
+
     def part(name: str, dtype: str) -> pd.Series:
         return pd.Series([getattr(c.result, name, None) for c in found], dtype=dtype)
 

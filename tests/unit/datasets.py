@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis import energy
 from analysis.campaign import Dataset
 from analysis.names import COLUMNS, INTEGER, NUMBER
 from benchmarks.synthetic import STUDY_MS
@@ -64,6 +65,8 @@ def dataset(rows: Iterable[dict[str, Any]], **parts: Any) -> Dataset:
         notes=parts.get("notes", []),
         iterations=parts.get("iterations", {}),
         stopping=parts.get("stopping", {}),
+        idle=parts.get("idle", {}),
+        energy=energy.frame(parts.get("energy", [])),
     )
 
 

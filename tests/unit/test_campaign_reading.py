@@ -132,6 +132,7 @@ def test_all_columns_of_a_run():
         "turbo": "",
         "control": "none",
         "phase": "measure",
+        "energy_meter": "",
         "outlier": "",
         "iteration_wall_us": [8000, 8100, 8050],
     }

@@ -205,12 +205,13 @@ def test_false_alarms_are_rare(change, tolerance):
     assert alarms <= 0.05 * len(hosts) + 3  # 2.5 % on the bad side, but for chance
 
 
-def test_more_memory_is_a_regression_too():
-    a = side({"MobileNet": around(5, 1)}, memory_overall_mb=20.0)
-    b = side({"MobileNet": around(5, 1)}, memory_overall_mb=30.0)
-    found = compared(a, b, metrics=["memory_overall_mb"])
+@pytest.mark.parametrize("metric", ["memory_overall_mb", "energy_inference_j"])
+def test_more_memory_and_more_energy_are_regressions_too(metric):
+    a = side({"MobileNet": around(5, 1)}, **{metric: 20.0})
+    b = side({"MobileNet": around(5, 1)}, **{metric: 30.0})
+    found = compared(a, b, metrics=[metric])
     assert (row(found).verdict, row(found).outcome) == ("larger", "regression")
-    assert (row(compared(b, a, metrics=["memory_overall_mb"])).verdict) == "smaller"
+    assert (row(compared(b, a, metrics=[metric])).verdict) == "smaller"
 
 
 # --- what belongs together --------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from analysis import campaign, comparison, document, many, tables
+from analysis import campaign, comparison, document, energy, many, tables
 from tests.unit.datasets import adaptive, dataset, run
 from tests.unit.fleets import eight, of_eight
 
@@ -34,7 +34,11 @@ def test_every_column_is_documented():
     rows = [row | {"threads": threads} for threads in (1, 4) for row in eight(2, ("pi4", "pi5"), ("MobileNet",))]
     profiles = campaign.read([ROOT / "tests/data/op_profiles"])
     rows += profiles.runs.to_dict("records")
-    report = document.build(replace(of_eight(rows, campaigns=adaptive(2, 3)), op_profiles=profiles.op_profiles))
+    told = [energy.Told(row["campaign"], row["host"], row["log"], "rapl", "uj", "package-0", "", "") for row in rows]
+    for row in rows:
+        row["energy_run_j"] = 1.0
+    found = of_eight(rows, campaigns=adaptive(2, 3), energy=told)
+    report = document.build(replace(found, op_profiles=profiles.op_profiles))
     found = {name: set(table) for name, table in report.tables.items() if not name.startswith("final_result")}
     found |= {
         "cost": set(tables.cost(report.study)),
