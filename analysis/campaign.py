@@ -41,6 +41,7 @@ from analysis.names import (
 )
 
 NOTHING_HOME = "nothing has come home"
+OUT_OF_MEMORY = "out of memory"  # why a configuration left the plan
 
 
 @dataclass(frozen=True)
@@ -694,9 +695,13 @@ def _due(plan: pd.DataFrame, stopping: pd.DataFrame | None, piloted: bool) -> pd
     if stopping is None or not {"block", *CONFIGURATION} <= set(plan) & set(stopping):
         return plan
     keys, blocks = list(CONFIGURATION), pd.to_numeric(stopping["block"], errors="coerce")
+    # Pilot and profile runs have block 0: they are due, whoever left, but for what does not fit in memory.
+    if "phase" in plan:
+        too_big = set(stopping[stopping["reason"] == OUT_OF_MEMORY][keys].itertuples(index=False, name=None))
+        is_out = np.array([key in too_big for key in plan[keys].itertuples(index=False, name=None)], dtype=bool)
+        plan = plan[~(is_out & (plan["phase"] != MEASURE).to_numpy())]
     last = dict(zip(stopping[keys].itertuples(index=False, name=None), blocks, strict=True))
     last_of_line = np.array([last.get(key, math.inf) for key in plan[keys].itertuples(index=False, name=None)])
-    # Pilot and profile runs have block 0: they are due, whoever left.
     return plan[pd.to_numeric(plan["block"], errors="coerce").fillna(0).to_numpy() <= last_of_line]
 
 

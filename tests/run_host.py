@@ -103,6 +103,17 @@ class Host:
         (self.run_dir / "plan.tsv").write_text(plan.to_tsv(rows))
         return self
 
+    def need_memory(self, **least_mb: int) -> None:
+        """Let the plan say how much memory models need at least; what is not named, nobody knows of."""
+        rows = [row | {"least_memory_mb": str(least_mb.get(row["model"], "-"))} for row in self.table("plan.tsv")]
+        columns = [column for column in rows[0] if column != "least_memory_mb"]
+        columns.insert(columns.index("timeout_s") + 1, "least_memory_mb")
+        self.write_plan(columns, rows)
+
+    def write_plan(self, columns: list[str], rows: list[dict[str, str]]) -> None:
+        lines = [columns, *([row[column] for column in columns] for row in rows)]
+        (self.run_dir / "plan.tsv").write_text("".join("\t".join(line) + "\n" for line in lines))
+
     @staticmethod
     def file(model: str, variant: str) -> str:
         return f"{model}.tflite" if variant == "float32" else f"{model}.{variant}.tflite"

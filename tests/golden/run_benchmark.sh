@@ -23,6 +23,12 @@
 # iterations.tsv says how many iterations a process has from then on. Both stand once they are written. They need awk; without
 # it all blocks are run.
 #
+# A run that does not fit in memory must not take the machine down, nor measure how fast it swaps. It is not started when less is
+# available than it needs at least, and ended when little is left; its configuration leaves the plan at once, with awk or without.
+#
+# Where the machine has an energy meter, its readings from before a run to after it are in the sidecar, as they were read, and
+# those of the idle machine in idle.tsv.
+#
 # A machine may have to be given back. The file `until`, which may come, change and go at any time, then holds the moment after
 # which no run may be going, in seconds since 1970 by this machine's clock, and behind it in words when the machine goes back.
 set -u
@@ -51,10 +57,18 @@ target_percent=1.0 # half width of the 95 % intervals at which it does
 baseline=float32 # the variant that speedups are against
 iterations=fixed # of a process: auto = chosen from the pilot, fixed = as flags say
 min_free_kb=1024
+min_available_mb=auto # of memory, while a runner lasts; auto = by the machine's, 0 = any
+energy=auto # auto, none, or the meter that must be there
+energy_command='' # prints a number of energy_command_unit, w or j
+energy_command_unit=w
+energy_interval_s=1 # between two readings
+energy_unlock=no # let everybody read RAPL's counters meanwhile
+idle_s=0 # how long the idle machine's power is looked at, once a block; 0 = not at all
 governor='' # '' = as it is
 disable_turbo=no
 pin_cpus='' # '' = any
 nice=0
+max_swapped_kb=65536 # more in the swap than before the run: what is measured is the disk
 tab=$(printf '\t')
 newline='
 '
@@ -82,7 +96,7 @@ be_runner() { # becomes the runner; sets argv (for the sidecar) where $1 is `tel
   esac
 }
 
-start_runner() { # in the background, output to $log; sets runner_pid and argv
+start_runner() { # in the background, output to $log; sets runner_pid
   newest_before=${!:-}
   (
     # Its name is on record before it is a runner, so that no runner is ever unknown to who comes after a killed script.
@@ -94,11 +108,15 @@ start_runner() { # in the background, output to $log; sets runner_pid and argv
       # shellcheck disable=SC2086
       [ "$nice" -eq 0 ] || $nice_as_root renice -n "$nice" -p "$stat_pid" >/dev/null 2>&1
     fi
+    # When memory runs out, the kernel takes this process, and not whatever else is on the machine.
+    { echo 1000 >/proc/self/oom_score_adj; } 2>/dev/null
+    if [ -n "$energy_counters" ]; then
+      EDGEBENCH_ENERGY_COUNTERS=$energy_counters
+      export EDGEBENCH_ENERGY_COUNTERS
+    fi
     be_runner now
   ) </dev/null >"$log" 2>&1 &
   runner_pid=$!
-  be_runner tell
-  argv="$argv --graph='$models_dir/$model_file' $flags"
 }
 
 set_runner_version() {
@@ -182,7 +200,7 @@ set_difference() { # difference: counter $1 - counter $2, by their last nine dig
 doze() { # $1: seconds, in helper $2, in a way that end_helper can end
   sleep "$1" &
   trap 'kill -KILL $!; exit 0' TERM
-  echo $! >"$run_dir/tmp/$2.sleeper"
+  echo $! 1<>"$run_dir/tmp/$2.sleeper" # over what was there: to empty it first would make some file systems write each time
   wait $!
 }
 
@@ -208,7 +226,7 @@ end_helper() { # $1 pid ('' = none), $2 name. KILL: a shell that was forked this
 
 lock_is_ours='' runner_pid='' watchdog_pid='' keeper_pid='' newest_before=''
 run='-' state=running message='' # before there is anything to tell
-notice='' at_most=no stopped=' ' chosen=' ' last_block=0
+notice='' at_most=no stopped=' ' too_big=' ' chosen=' ' last_block=0 idle_due=no
 begun_s='' longest_s=0 measured=0 finished=0 failed=0 invalid=0 repeated=0 due=0 total=0
 
 read_lock() { # lock_pid, lock_started, lock_boot, lock_campaign; fails when there is no lock
@@ -321,10 +339,10 @@ find_sensors() {
   done
   cpufreq=$sys/devices/system/cpu/cpu0/cpufreq
   pi_throttled=$sys/devices/platform/soc/soc:firmware/get_throttled
-  vcgencmd=
+  in_time='' vcgencmd=''
+  ! timeout 2 true 2>/dev/null || in_time='timeout 2'
   if command -v vcgencmd >/dev/null 2>&1; then # it has been seen to hang, and to be there without working
-    vcgencmd=vcgencmd
-    ! timeout 2 true 2>/dev/null || vcgencmd='timeout 2 vcgencmd'
+    vcgencmd="$in_time vcgencmd"
     ask_pi get_throttled || vcgencmd=
   fi
   throttle_counters=
@@ -381,24 +399,34 @@ put() { meta="$meta$1=$2$newline"; }
 
 put_known() { [ -z "$2" ] || put "$1" "$2"; }
 
-# Sets ticks, pages_swapped, throttle_count, current_governor and turbo too, by which a run is judged. What the gate before a
-# run has just seen (throttled) is not asked again.
-put_machine_state() { # $1: before or after
-  { read -r load1 _ _ processes _ <"$proc/loadavg"; } 2>/dev/null && put "$1.load1" "$load1" && put "$1.running" "${processes%%/*}"
+set_memory() { # total_kb, available_kb, swap_free_kb; '' = not known
+  total_kb='' available_kb='' swap_free_kb=''
   while read -r key value _; do
     case $key in
-      MemAvailable:) put "$1.mem_available_kb" "$value" ;;
-      SwapFree:) put "$1.swap_free_kb" "$value" && break ;;
+      MemTotal:) total_kb=$value ;;
+      MemAvailable:) available_kb=$value ;;
+      SwapFree:) swap_free_kb=$value && break ;;
     esac
   done 2>/dev/null <"$proc/meminfo"
-  pages_swapped=
+}
+
+# Sets ticks, available_kb, swap_free_kb, pages_swapped, oom_kills, throttle_count, current_governor and turbo too, by which a
+# run is judged. What the gate before a run has just seen (throttled) is not asked again.
+put_machine_state() { # $1: before or after
+  { read -r load1 _ _ processes _ <"$proc/loadavg"; } 2>/dev/null && put "$1.load1" "$load1" && put "$1.running" "${processes%%/*}"
+  set_memory
+  put_known "$1.mem_available_kb" "$available_kb"
+  put_known "$1.swap_free_kb" "$swap_free_kb"
+  pages_swapped='' oom_kills=''
   while read -r key value; do
     case $key in
       pswpin) pages_swapped=$value ;;
-      pswpout) pages_swapped=$((pages_swapped + value)) && break ;;
+      pswpout) pages_swapped=$((pages_swapped + value)) ;;
+      oom_kill) oom_kills=$value && break ;;
     esac
   done 2>/dev/null <"$proc/vmstat"
   put_known "$1.pages_swapped" "$pages_swapped"
+  put_known "$1.oom_kills" "$oom_kills"
   { read -r _ ticks <"$proc/stat"; } 2>/dev/null || ticks=
   put_known "$1.cpu_ticks" "$ticks"
   { read -r current_governor <"$cpufreq/scaling_governor"; } 2>/dev/null || current_governor=
@@ -433,6 +461,186 @@ set_held_back() { # held_back: in words, what bits 0-3 of $1 say
   [ $(($1 & 4)) -eq 0 ] || held_back="$held_back, throttled"
   [ $(($1 & 8)) -eq 0 ] || held_back="$held_back, soft temperature limit"
   held_back=${held_back#, }
+}
+
+# ---- The energy meter: what is read stays as it is, since some counters exceed the 32 bits in which mksh counts ----
+
+case $energy in
+  auto) if [ -n "$energy_command" ]; then meters='command'; else meters='rapl pmic ina3221'; fi ;;
+  none) meters= ;;
+  *) meters=$energy ;;
+esac
+
+# meter: which one it is; none, and meter_reason why. meter_unit, meter_names and meter_ranges as the sidecar has them;
+# meter_files: what is read, below $sys. energy_counters: the same for the runner, '' where it cannot read them itself.
+find_meter() { # a meter that was asked for must be there
+  meter=none meter_reason='benchmark_run_energy is none' energy_counters='' refused=''
+  for kind in $meters; do
+    meter_unit='' meter_names='' meter_ranges='' meter_files=''
+    "find_$kind" || continue
+    meter=$kind meter_reason=''
+    if read_meter; then
+      [ "$kind" != rapl ] || link_counters
+      return 0
+    fi
+    meter=none
+    case $kind in
+      rapl) refused="no permission to read $sys/$file: readable by root only; set benchmark_run_energy_unlock or log in as root" ;;
+      ina3221) refused="no permission to read $sys/$file" ;;
+    esac
+  done
+  case $meters in
+    '') return 0 ;;
+    rapl) meter_reason="no RAPL counters here (no package among $sys/class/powercap/intel-rapl:*)" ;;
+    pmic) meter_reason="no PMIC of a Raspberry Pi 5 here ('vcgencmd pmic_read_adc' tells no currents)" ;;
+    ina3221) meter_reason="no INA3221 here (neither in $sys/class/hwmon nor in $sys/bus/iio/devices)" ;;
+    command) meter_reason="benchmark_run_energy_command, '$energy_command', prints no number within 2 s" ;;
+    *) meter_reason="no sensor: neither RAPL counters, nor the PMIC of a Raspberry Pi 5, nor an INA3221 here" ;;
+  esac
+  meter_reason=${refused:-$meter_reason}
+  [ "$energy" = auto ] && [ "$meters" != command ] ||
+    die 77 "the energy meter '$meters' was asked for and cannot be had: $meter_reason; see to that, or set benchmark_run_energy to none"
+}
+
+find_rapl() { # packages and their DRAM: cores are parts of a package, psys holds all of it, and mmio tells the same again
+  for zone in "$sys"/class/powercap/intel-rapl:*; do
+    { read -r name <"$zone/name"; } 2>/dev/null || continue
+    case $name in package-*) add_counter "$name" "$zone" ;; *) continue ;; esac
+    for part in "$zone/${zone##*/}":*; do
+      { read -r part_name <"$part/name"; } 2>/dev/null && [ "$part_name" = dram ] && add_counter "dram-${name#package-}" "$part"
+    done
+  done
+  meter_unit=uj
+  [ -n "$meter_names" ]
+}
+
+add_counter() { # $1 name, $2 directory
+  { read -r range <"$2/max_energy_range_uj"; } 2>/dev/null || range=-
+  meter_names=$meter_names${meter_names:+,}$1 meter_ranges=$meter_ranges${meter_ranges:+,}$range
+  meter_files="$meter_files ${2#"$sys/"}/energy_uj"
+}
+
+link_counters() { # energy_counters: paths with a : between them, so without the one that RAPL's paths have
+  count=0
+  for file in $meter_files; do
+    ln -sf "$sys/$file" "$run_dir/tmp/energy_uj.$count" 2>/dev/null
+    energy_counters=$energy_counters${energy_counters:+:}$run_dir/tmp/energy_uj.$count
+    count=$((count + 1))
+  done
+}
+
+find_pmic() {
+  [ -n "$vcgencmd" ] && read_pmic || return 1
+  meter_unit=a_v meter_names=$rails
+}
+
+find_ina3221() { # on a Jetson: by hwmon, or by iio with older kernels
+  has_total=no
+  for chip in "$sys"/class/hwmon/hwmon*; do
+    { read -r name <"$chip/name"; } 2>/dev/null && [ "$name" = ina3221 ] || continue
+    for channel in 1 2 3; do
+      { read -r _ <"$chip/curr${channel}_input" && read -r _ <"$chip/in${channel}_input"; } 2>/dev/null || continue
+      { read -r name <"$chip/in${channel}_label"; } 2>/dev/null || name=${chip##*/}.$channel
+      add_channel ma_mv "$name" "${chip#"$sys/"}/curr${channel}_input ${chip#"$sys/"}/in${channel}_input"
+    done
+  done
+  [ -z "$meter_names" ] || return 0
+  for chip in "$sys"/bus/iio/devices/iio:device*; do
+    for channel in 0 1 2; do
+      { read -r name <"$chip/rail_name_$channel" && read -r _ <"$chip/in_power${channel}_input"; } 2>/dev/null || continue
+      add_channel mw "$name" "${chip#"$sys/"}/in_power${channel}_input"
+    done
+  done
+  [ -n "$meter_names" ]
+}
+
+add_channel() { # $1 unit, $2 name, $3 files: the board's whole input alone, where a channel has that
+  case $2 in
+    NC) return 0 ;; # not connected
+    *_IN) [ "$has_total" = yes ] || { has_total=yes meter_names='' meter_files=''; } ;;
+    *) [ "$has_total" = no ] || return 0 ;;
+  esac
+  meter_unit=$1 meter_names=$meter_names${meter_names:+,}$2 meter_files="$meter_files $3"
+}
+
+find_command() { meter_unit=$energy_command_unit meter_names=command; }
+
+read_meter() { # reading: value,value,... in the order of meter_names; fails where one of them is no number
+  reading=
+  case $meter in
+    rapl | ina3221)
+      for file in $meter_files; do
+        { read -r value <"$sys/$file"; } 2>/dev/null || return 1
+        reading=$reading,$value
+      done
+      ;;
+    pmic) read_pmic && [ "$rails" = "$meter_names" ] || return 1 ;;
+    command)
+      # shellcheck disable=SC2086
+      reading=$($in_time sh -c "$energy_command" 2>/dev/null </dev/null) || return 1
+      case $reading in *,*) return 1 ;; esac
+      ;;
+  esac
+  reading=${reading#,}
+  case ,$reading, in *,,* | *[!0-9.,-]*) return 1 ;; esac
+}
+
+read_pmic() { # rails: name,name,...; reading: the current of each in A, and its voltage in V
+  # shellcheck disable=SC2086
+  answer=$($vcgencmd pmic_read_adc 2>/dev/null) || return 1
+  currents='' voltages=' ' rail='' rails='' reading=''
+  for word in $answer; do # 3V7_WL_SW_A current(0)=0.00195185A ... 3V7_WL_SW_V volt(8)=3.71822200V
+    case $word in
+      *_A | *_V) rail=${word%_?} ;;
+      current*=*A) value=${word#*=} && currents="$currents $rail=${value%A}" ;;
+      volt*=*V) value=${word#*=} && voltages="$voltages$rail=${value%V} " ;;
+    esac
+  done
+  for pair in $currents; do
+    rail=${pair%%=*}
+    case $voltages in
+      *" $rail="*)
+        value=${voltages#*" $rail="}
+        rails=$rails,$rail reading=$reading,${pair#*=},${value%% *}
+        ;;
+    esac
+  done
+  rails=${rails#,}
+  [ -n "$rails" ]
+}
+
+take_sample() { # sample: now, by the clock of start_uptime_s, and what the meter says
+  set_now
+  read_meter && sample=$now_s:$reading
+}
+
+put_energy() { # the meter, and what it said from before the process to after it
+  put energy.meter "$meter"
+  put_known energy.reason "$meter_reason"
+  [ -e "$run_dir/tmp/samples" ] || return 0
+  put energy.unit "$meter_unit"
+  put energy.names "$meter_names"
+  put_known energy.ranges "$meter_ranges"
+  put energy.interval_s "$energy_interval_s"
+  samples=$(tr '\n' ' ' <"$run_dir/tmp/samples")
+  put energy.samples "${samples% }"
+}
+
+expect_idle() { [ "$meter" = none ] || [ "$idle_s" -eq 0 ] || idle_due=yes; }
+
+measure_idle() { # a line of idle.tsv: what the meter says each second while nothing is measured
+  idle_due=no samples='' second=0
+  start_utc=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+  while take_sample && samples="$samples $sample" && [ "$second" -lt "$idle_s" ]; do
+    sleep 1
+    second=$((second + 1))
+  done
+  case ${samples# } in *' '*) ;; *) return 0 ;; esac # one sample says nothing
+  earlier=$(cat "$run_dir/idle.tsv" 2>/dev/null) ||
+    earlier=$(echo block start_utc boot_id meter unit names ranges samples | tr ' ' "$tab")
+  write_file "$run_dir/idle.tsv" "$earlier
+$block$tab$start_utc$tab$boot_id$tab$meter$tab$meter_unit$tab$meter_names$tab${meter_ranges:--}$tab${samples# }
+" || die 73 "disk full: cannot write $run_dir/idle.tsv; make room and start again, nothing that was measured is lost"
 }
 
 # ---- The gate before a run ----
@@ -489,15 +697,28 @@ wait_until_fit() { # with an end: a machine that does not become fit is measured
 
 # ---- Settings of the machine: changed where that is asked, and put back ----
 
+set_found() { # found: what setting $1 is: a file's content, or, of mode:<file>, its mode. Fails where that cannot be read
+  case $1 in
+    mode:*) found=$(stat -c %a "${1#mode:}" 2>/dev/null) ;;
+    *) { read -r found <"$1"; } 2>/dev/null ;;
+  esac
+}
+
 write_settings() { # $1: lines path=value; as root where that is needed. Fails with the first refused: unset_path, unset_value
   wanted=$1
   for as_root in '' 'sudo -n'; do
     # shellcheck disable=SC2016,SC2086
     printf '%s' "$wanted" |
-      $as_root sh -c 'while IFS="=" read -r path value; do [ ! -e "$path" ] || echo "$value" >"$path"; done' 2>/dev/null
+      $as_root sh -c '
+        while IFS="=" read -r path value; do
+          case $path in
+            mode:*) chmod "$value" "${path#mode:}" ;;
+            *) [ ! -e "$path" ] || echo "$value" >"$path" ;;
+          esac
+        done' 2>/dev/null
     refused=''
     while IFS='=' read -r path value; do
-      { read -r found <"$path"; } 2>/dev/null && [ "$found" != "$value" ] && refused="$refused$path=$value$newline"
+      set_found "$path" && [ "$found" != "$value" ] && refused="$refused$path=$value$newline"
     done <<END
 $wanted
 END
@@ -509,9 +730,9 @@ END
   return 1
 }
 
-change() { # $1 file, $2 value: notes what is to be written, and what is there
-  { read -r value <"$1"; } 2>/dev/null && [ "$value" != "$2" ] || return 0
-  earlier="$earlier$1=$value$newline" wanted_settings="$wanted_settings$1=$2$newline"
+change() { # $1 setting, $2 value: notes what is to be written, and what is there
+  set_found "$1" && [ "$found" != "$2" ] || return 0
+  earlier="$earlier$1=$found$newline" wanted_settings="$wanted_settings$1=$2$newline"
 }
 
 set_control() { # nothing is measured under other conditions than were asked for
@@ -543,6 +764,13 @@ set_control() { # nothing is measured under other conditions than were asked for
     try_nice || { nice_as_root='sudo -n' && try_nice; } ||
       die 77 "benchmark_run_nice is $nice, but 'renice' does not allow that, neither to this user nor by 'sudo -n'; log in as root, allow sudo without a password, or choose 0 or more"
   fi
+  case $energy_unlock$meters in
+    yesrapl*)
+      meter_names='' meter_ranges='' meter_files=''
+      find_rapl
+      for file in $meter_files; do { read -r _ <"$sys/$file"; } 2>/dev/null || change "mode:$sys/$file" 444; done
+      ;;
+  esac
   [ -n "$wanted_settings" ] || return 0
   rm -f "$run_dir/tmp/keeper.sleeper"
   keep_control &
@@ -552,7 +780,7 @@ set_control() { # nothing is measured under other conditions than were asked for
 keeper=$keeper_pid $started
 $earlier" || die 73 "disk full: cannot write $control, which tells what to put back; make room and start again"
   write_settings "$wanted_settings" ||
-    die 77 "cannot write '$unset_value' to $unset_path, neither as this user nor by 'sudo -n'; log in as root, allow sudo without a password, or leave benchmark_run_governor and benchmark_run_disable_turbo unset"
+    die 77 "cannot write '$unset_value' to $unset_path, neither as this user nor by 'sudo -n'; log in as root, allow sudo without a password, or leave benchmark_run_governor, benchmark_run_disable_turbo and benchmark_run_energy_unlock unset"
   say "changed until the end of the campaign: $(echo "$wanted_settings" | tr '\n' ' ')"
 }
 
@@ -580,7 +808,7 @@ restore_control() { # fails when the machine does not take its earlier settings;
     case $key in
       boot_id) control_boot=$value ;;
       keeper) keeper=${value% *} keeper_started=${value#* } ;;
-      /*) earlier="$earlier$key=$value$newline" ;;
+      /* | mode:/*) earlier="$earlier$key=$value$newline" ;;
     esac
   done <"$control"
   if [ "$control_boot" != "$boot_id" ]; then
@@ -616,21 +844,21 @@ keep_control() { # a helper that outlives a killed script, to put back what it c
 
 # ---- One run ----
 
-watchdog() { # ends the runner after timeout_s. Nobody is killed once the script itself is gone.
-  if [ -z "$already_set" ]; then
+watchdog() { # ends the runner after timeout_s, or when memory runs out. Nobody is killed once the script itself is gone.
+  if [ "$reserve_kb" -eq 0 ] && [ "$meter" = none ] && [ -z "$already_set" ]; then
     doze "$timeout_s" watchdog
-  else # the bits since boot say nothing any more about this run, so somebody has to look while it lasts
-    seen=0
+  else
+    seen=0 looked=0
     set_now
     until_s=$((${now_s%%.*} + timeout_s))
     while [ "${now_s%%.*}" -lt "$until_s" ]; do
       doze 1 watchdog
       ! is_left_behind || exit 0
-      set_throttled
-      if [ -n "$throttled" ] && [ "$((seen | throttled))" -ne "$seen" ]; then
-        seen=$((seen | throttled))
-        printf '0x%x\n' "$seen" >"$run_dir/tmp/throttled"
-      fi
+      [ "$reserve_kb" -eq 0 ] || look_at_memory
+      # The bits since boot say nothing any more about this run, so somebody has to look while it lasts.
+      [ -z "$already_set" ] || look_at_bits
+      looked=$((looked + 1))
+      [ "$meter" = none ] || [ $((looked % energy_interval_s)) -ne 0 ] || look_at_meter
       set_now
     done
   fi
@@ -641,12 +869,53 @@ watchdog() { # ends the runner after timeout_s. Nobody is killed once the script
   signal_tree KILL "$runner_pid"
 }
 
+look_at_memory() { # ends the runner while there is some left for everything else, and before it measures the swap
+  set_memory
+  if [ "${available_kb:-$reserve_kb}" -lt "$reserve_kb" ]; then
+    short="$((available_kb / 1024)) MB were available of $((total_kb / 1024)) MB, below the reserve of $((reserve_kb / 1024)) MB, so the run was ended"
+  elif [ $((${swap_free_before:-0} - ${swap_free_kb:-0})) -gt "$max_swapped_kb" ] && [ -n "$swap_free_kb" ]; then
+    short="the machine swapped: $(((swap_free_before - swap_free_kb) / 1024)) MB more were in the swap, so the run was ended"
+  else
+    return 0
+  fi
+  echo "out of memory: $short" >"$run_dir/tmp/out_of_memory"
+  signal_tree KILL "$runner_pid"
+  exit 0
+}
+
+look_at_bits() {
+  set_throttled
+  if [ -n "$throttled" ] && [ "$((seen | throttled))" -ne "$seen" ]; then
+    seen=$((seen | throttled))
+    printf '0x%x\n' "$seen" >"$run_dir/tmp/throttled"
+  fi
+}
+
+look_at_meter() { # the script's own last sample comes after all of these
+  take_sample && [ ! -e "$run_dir/tmp/ended" ] && echo "$sample" >>"$run_dir/tmp/samples"
+}
+
+set_reserve() { # reserve_kb: with less memory available a runner is ended; 0 = nobody looks
+  reserve_kb=0
+  set_memory
+  case $min_available_mb in
+    auto)
+      [ -n "$available_kb" ] && [ -n "$total_kb" ] || return 0
+      reserve_kb=$((total_kb / 20))
+      [ "$reserve_kb" -ge 65536 ] || reserve_kb=65536
+      [ "$reserve_kb" -le 524288 ] || reserve_kb=524288
+      ;;
+    '' | *[!0-9]*) die 64 "benchmark_run_min_available_mb is '$min_available_mb'; expected a number of MB, or auto" ;;
+    *) [ -z "$available_kb" ] || reserve_kb=$((min_available_mb * 1024)) ;;
+  esac
+}
+
 measure() {
   check_lock
   [ "$free_kb" -ge "$min_free_kb" ] ||
     die 73 "disk full: $free_kb kB free in $run_dir, at least $min_free_kb kB wanted; make room and start again, nothing that was measured is lost"
   log=$run_dir/tmp/$run.log
-  rm -f "$run_dir/tmp/"*.log "$run_dir/tmp/"*.meta "$run_dir/tmp/timed_out" "$run_dir/tmp/throttled" "$run_dir/tmp/watchdog.sleeper"
+  (cd "$run_dir/tmp" && rm -f ./*.log ./*.meta timed_out throttled out_of_memory samples ended watchdog.sleeper)
   meta=
   for key in campaign host run block repetition phase model variant runner threads delegate batch_size input_size timeout_s model_file model_sha256; do
     eval "put $key \"\$$key\""
@@ -663,15 +932,52 @@ measure() {
   put_known unfit "$hot${hot:+${busy:+; }}$busy"
   [ "$boot_id" = - ] || put boot_id "$boot_id"
   write_progress
+  [ "$idle_due" = no ] || [ -n "$hot$busy" ] || measure_idle
   put_machine_state before
   ticks_before=$ticks swapped_before=$pages_swapped count_before=$throttle_count governor_before=$current_governor throttled_before=$throttled
+  swap_free_before=$swap_free_kb oom_kills_before=$oom_kills
   already_set=
   [ $((${throttled:-0} >> 16 & 15)) -eq 0 ] || already_set=yes
+  be_runner tell
+  argv="$argv --graph='$models_dir/$model_file' $flags"
   put start_utc "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
   set_now
   put start_uptime_s "$now_s"
   start_s=$now_s
+  if is_too_big; then refuse_to_start; else run_process; fi
+  put end_uptime_s "$end_s"
+  put end_utc "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
+  put argv "$argv"
+  put exit_code "$exit_code"
+  if [ -e "$run_dir/tmp/timed_out" ]; then put timed_out 1; else put timed_out 0; fi
+  put_machine_state after
+  { read -r throttled_during <"$run_dir/tmp/throttled"; } 2>/dev/null || throttled_during=
+  put_known during.throttled "$throttled_during"
+  put_energy
+  set_free_kb
+  set_failure
+  reasons='' checks=''
+  [ "$exit_code" -ne 0 ] || [ -n "$failure" ] || set_reasons
+  put_known checks "$checks"
+  put_known invalid "$reasons"
+  case $failure in 'out of memory'*) leave_plan ;; esac # on record before the run counts
+  publish
+}
 
+is_too_big() { # by what it needs at least, where the plan knows that. Memory rarely comes back, so nobody waits for it.
+  case $least_memory_mb in *[!0-9]*) return 1 ;; esac
+  [ -n "$available_kb" ] && [ "$least_memory_mb" -gt $((available_kb / 1024)) ]
+}
+
+refuse_to_start() { # sets what run_process does; exit code 125: there was no process
+  needs="needs at least $least_memory_mb MB, $((available_kb / 1024)) MB are available"
+  echo "ERROR: out of memory: $needs; the runner was not started" >"$log"
+  echo "out of memory: predicted: $needs" >"$run_dir/tmp/out_of_memory"
+  exit_code=125 end_s=$start_s
+}
+
+run_process() { # sets exit_code and end_s
+  [ "$meter" = none ] || { take_sample && echo "$sample" >"$run_dir/tmp/samples"; }
   start_runner
   watchdog >/dev/null 2>&1 &
   watchdog_pid=$!
@@ -680,31 +986,34 @@ measure() {
   wait "$runner_pid"
   exit_code=$?
   set_now
-  put end_uptime_s "$now_s"
-  note_length "$start_s" "$now_s"
+  end_s=$now_s sample=''
+  : >"$run_dir/tmp/ended"
+  [ "$meter" = none ] || take_sample
+  note_length "$start_s" "$end_s"
   end_helper "$watchdog_pid" watchdog
   watchdog_pid=
+  [ -z "$sample" ] || echo "$sample" >>"$run_dir/tmp/samples"
   ! kill -KILL "-$runner_pid" 2>/dev/null || say "run $run left processes behind, which were ended"
   runner_pid=
+}
 
-  put end_utc "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
-  put argv "$argv"
-  put exit_code "$exit_code"
-  if [ -e "$run_dir/tmp/timed_out" ]; then put timed_out 1; else put timed_out 0; fi
-  put_machine_state after
-  { read -r throttled_during <"$run_dir/tmp/throttled"; } 2>/dev/null || throttled_during=
-  put_known during.throttled "$throttled_during"
-  set_free_kb
+set_failure() { # failure: why the run gave nothing, where more is known than its exit code; '' = nothing
+  failure=
   if [ "$free_kb" -lt 64 ]; then # the runner may not have noticed that its last lines found no room
     failure="disk full while logging: $free_kb kB free in $run_dir"
-  else
-    failure=
+    return 0
   fi
-  reasons='' checks=''
-  [ "$exit_code" -ne 0 ] || [ -n "$failure" ] || set_reasons
-  put_known checks "$checks"
-  put_known invalid "$reasons"
-  publish
+  [ "$exit_code" -ne 0 ] && [ ! -e "$run_dir/tmp/timed_out" ] || return 0
+  { read -r failure <"$run_dir/tmp/out_of_memory"; } 2>/dev/null && return 0
+  failure=$(sed -n '/^ERROR: out of memory/{s/^ERROR: //;p;q;}' "$log")
+  [ -z "$failure" ] && [ "$exit_code" -eq 137 ] || return 0
+  if [ -z "$oom_kills" ]; then
+    failure="killed (signal 9), perhaps by the kernel because memory ran out"
+  elif [ "$oom_kills" = "$oom_kills_before" ]; then
+    failure="killed (signal 9) by somebody; the kernel counts no process that it ended because memory ran out"
+  else
+    failure="out of memory: killed by the kernel"
+  fi
 }
 
 note_length() { # of a run, from its start $1 and end $2. longest_s: of the longest so far, rounded up
@@ -915,9 +1224,11 @@ list_all_results() {
   done | list_results
 }
 
-read_decisions() { # stopped and chosen: configuration=value for each, between blanks
+read_decisions() { # stopped and chosen: configuration=value for each, between blanks; too_big: the configurations
   stopped=" $(sed 1d "$run_dir/stopping.tsv" 2>/dev/null |
     while read -r m v r t d b i left_after _; do printf '%s ' "$m/$v/$r/$t/$d/$b/$i=$left_after"; done)"
+  too_big=" $(grep "${tab}out of memory\$" "$run_dir/stopping.tsv" 2>/dev/null |
+    while read -r m v r t d b i _; do printf '%s ' "$m/$v/$r/$t/$d/$b/$i"; done)"
   chosen=" $(sed 1d "$run_dir/iterations.tsv" 2>/dev/null |
     while read -r m v r t d b i count _; do printf '%s ' "$m/$v/$r/$t/$d/$b/$i=$count"; done)"
 }
@@ -1017,13 +1328,40 @@ end_block() { # $1: the block that is through. Which configurations leave the pl
   [ "$1" -ge "$min_repetitions" ] && [ "$1" -ge "$last_block" ] || return 0
   leaving=$(list_leaving "$1") || { say "awk failed: nothing leaves the plan after block $1" && return 0; }
   [ -n "$leaving" ] || return 0
-  earlier=$(cat "$run_dir/stopping.tsv" 2>/dev/null) || earlier=$(echo model variant runner threads delegate batch_size input_size \
-    block n mean_ms interval_percent speedup_interval_percent reason | tr ' ' "$tab")
-  decide stopping.tsv "$earlier$newline$leaving"
+  add_leaving "$leaving"
   leavers=$(echo "$leaving" | wc -l)
   total=$((total - leavers * (max_repetitions - $1)))
   say "configurations that leave the plan after block $1: $((leavers)), see stopping.tsv"
 }
+
+add_leaving() { # $1: lines of stopping.tsv
+  earlier=$(cat "$run_dir/stopping.tsv" 2>/dev/null) || earlier=$(echo model variant runner threads delegate batch_size input_size \
+    block n mean_ms interval_percent speedup_interval_percent reason | tr ' ' "$tab")
+  decide stopping.tsv "$earlier$newline$1"
+}
+
+leave_plan() { # the configuration of this run, which found no memory: nor would another
+  case $stopped in *" $configuration="*) return 0 ;; esac
+  case $phase$retry in
+    pilot) left_in=0 ;;
+    measure) left_in=$block ;;
+    *) left_in=$max_repetitions ;; # profiles and repeats come after all blocks
+  esac
+  leaver=$configuration
+  n=$(n=0; for_each_line count_ok; echo "$n")
+  add_leaving "$(echo "$configuration" | tr / "$tab")$tab$left_in$tab$n$tab-$tab-$tab-${tab}out of memory"
+  total=$(total=0; for_each_line count_wanted; echo "$total")
+  [ "$phase" = measure ] || total=$((total + 1)) # this run, which has no sidecar so far
+  say "a configuration leaves the plan, since it does not fit in memory: $configuration"
+}
+
+count_ok() { # runs of a configuration that is leaving
+  [ "$configuration" = "$leaver" ] && [ "$phase" = measure ] || return 0
+  set_verdict "$run"
+  [ "$verdict" != fine ] || n=$((n + 1))
+}
+
+count_wanted() { ! is_wanted || total=$((total + 1)); }
 
 # The intervals are those of analysis/stats.py: Student for a mean; for a speedup Fieller, with blocks as pairs (Derrick et al. 2017),
 # here with the degrees of freedom at the estimate. These are never more than min_repetitions - 1 (after Stein 1945), for what
@@ -1165,9 +1503,14 @@ count_line() { # the last attempt is what counts
 
 for_each_line() { # of the plan: calls $1, with the columns in variables
   {
-    read -r _ # the header
+    read -r header
     # shellcheck disable=SC2034 # measure writes each of these to the sidecar, by name
-    while IFS=$tab read -r run block repetition phase model variant runner threads delegate batch_size input_size timeout_s model_file model_sha256 flags; do
+    while IFS=$tab read -r run block repetition phase model variant runner threads delegate batch_size input_size timeout_s \
+      least_memory_mb model_file model_sha256 flags; do
+      case $header in
+        *least_memory_mb*) ;;
+        *) flags=$model_sha256 model_sha256=$model_file model_file=$least_memory_mb least_memory_mb=- ;; # an earlier kit's plan
+      esac
       [ "$flags" != - ] || flags=
       configuration=$model/$variant/$runner/$threads/$delegate/$batch_size/$input_size
       "$1"
@@ -1185,7 +1528,6 @@ measure_line() {
 
 is_wanted() { # this line, by what was decided: not after the block that its configuration left the plan in
   case $phase in
-    pilot) [ "$iterations" = auto ] ;;
     measure)
       case $stopped in
         *" $configuration="*)
@@ -1193,6 +1535,10 @@ is_wanted() { # this line, by what was decided: not after the block that its con
           [ "$block" -le "${left_in%% *}" ]
           ;;
       esac
+      ;;
+    *) # of what is too big only those that are there
+      [ "$phase" != pilot ] || [ "$iterations" = auto ] || return 1
+      case $too_big in *" $configuration "*) [ -e "$run_dir/runs/$run.meta" ] ;; esac
       ;;
   esac
 }
@@ -1206,10 +1552,12 @@ next_block() { # decides what the block that is through allows to decide
     esac
   fi
   current_block=$block
+  expect_idle
 }
 
 is_due() { # a repeat of this line, in this round; verdict: on the attempt before it
   [ "$phase" = measure ] || return 1
+  case $too_big in *" $configuration "*) return 1 ;; esac
   if [ "$round" -eq 1 ]; then set_verdict "$run"; else set_verdict "$run.retry$((round - 1))"; fi
   [ ! -e "$run_dir/runs/$run.retry$round.meta" ] || return 1
   case $verdict in
@@ -1264,7 +1612,7 @@ run_campaign() {
   trap 'stop_by_signal 129' HUP
   end_orphan
   check_lock
-  if ! restore_control && [ "$governor$disable_turbo" != no ]; then
+  if ! restore_control && [ "$governor$disable_turbo$energy_unlock" != nono ]; then
     die 77 "settings of an earlier campaign must be put back before others are made; $control tells what they were"
   fi
   read_sidecars
@@ -1273,7 +1621,9 @@ run_campaign() {
   for_each_line count_line
   run='-'
   find_sensors
+  set_reserve
   set_control
+  find_meter
   set_now
   begun_s=$now_s
   set_free_kb
@@ -1287,6 +1637,7 @@ run_campaign() {
   while [ "$round" -le "$retries" ]; do
     due=0
     for_each_line count_due
+    expect_idle
     [ "$due" -eq 0 ] || for_each_line repeat_line
     round=$((round + 1))
   done

@@ -196,6 +196,32 @@ def test_turbo(files, expected):
     assert record_of(machine(files=f"/sys/devices/system/cpu/{files}"))["turbo"] is expected
 
 
+@pytest.mark.parametrize(
+    ("sections", "expected"),
+    [
+        pytest.param(
+            {
+                "files": "/sys/class/thermal/thermal_zone0/type=x86_pkg_temp\n"
+                "/sys/class/powercap/intel-rapl:0/name=package-0\n/sys/class/powercap/intel-rapl:0:0/name=core\n"
+                "/sys/class/powercap/intel-rapl:0:1/name=dram\n/sys/class/powercap/intel-rapl:1/name=psys\n"
+                "/sys/class/powercap/intel-rapl:2/name=package-1\n/sys/class/powercap/intel-rapl:2:1/name=dram"
+            },
+            ["x86_pkg_temp", "rapl dram", "rapl package-0", "rapl package-1"],
+            id="server",
+        ),
+        pytest.param(
+            {"files": "/sys/class/hwmon/hwmon0/name=nvme\n/sys/class/hwmon/hwmon3/name=ina3221"},
+            ["ina3221"],
+            id="Jetson",
+        ),
+        pytest.param({"files": "/sys/bus/iio/devices/iio:device0/name=ina3221x"}, ["ina3221"], id="older Jetson"),
+        pytest.param({"pmic": "vc_gencmd_read_response returned -1"}, [], id="Raspberry Pi 4"),
+    ],
+)
+def test_sensors_of_temperature_and_energy(sections, expected):
+    assert record_of(machine(**sections))["sensors"] == expected
+
+
 def test_cpus_with_other_clocks_and_governors():
     files = """
 /sys/devices/system/cpu/cpu0/cpufreq/scaling_governor=schedutil
@@ -377,7 +403,8 @@ def test_script_on_a_raspberry_pi(shell, tmp_path):
     commands.mkdir()
     for name, body in {
         "timeout": 'shift; exec "$@"',
-        "vcgencmd": '[ "$1" = version ] && echo "version 26826259 (release) (embedded)"',
+        "vcgencmd": 'case $1 in version) echo "version 26826259 (release) (embedded)" ;; '
+        'pmic_read_adc) echo "   3V3_SYS_A current(1)=0.08783"; echo "   3V3_SYS_V volt(9)=3.31" ;; esac',
         "uname": "echo aarch64",
     }.items():
         (commands / name).write_text(f"#!/bin/sh\n{body}\n")
@@ -389,7 +416,7 @@ def test_script_on_a_raspberry_pi(shell, tmp_path):
         **{"cpus": 2, "cores": 2, "sockets": 1, "bogomips": 108.0, "l2_kb": 512, "governor": "ondemand"},
         **{"cpu_min_mhz": 1500.0, "cpu_max_mhz": 2400.0, "cpu_features": ["asimd", "asimddp", "asimdhp"]},
         **{"memory_total_mb": 8063, "swap_total_mb": 512, "os": "Debian GNU/Linux 12 (bookworm)"},
-        **{"microcode": "26826259", "sensors": ["cpu-thermal"], "kernel": "6.6.51+rpt-rpi-2712"},
+        **{"microcode": "26826259", "sensors": ["cpu-thermal", "pmic"], "kernel": "6.6.51+rpt-rpi-2712"},
     }
     record = record_of(text)
     assert {name: record[name] for name in expected} == expected

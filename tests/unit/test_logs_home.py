@@ -49,19 +49,23 @@ def test_what_the_host_decided_comes_home_before_the_runs_that_follow_from_it(th
     home = tmp_path / "home"
     (there / "iterations.tsv").write_text("chosen")
     (there / "stopping.tsv").write_text("one\n")
+    (there / "idle.tsv").write_text("block 1\n")
     fetched, _ = logs.collect(HostShell(FakeConnection(), "box"), str(there), home)
-    assert fetched[:3] == ["plan.tsv", "iterations.tsv", "stopping.tsv"]
+    assert fetched[:4] == ["plan.tsv", "iterations.tsv", "stopping.tsv", "idle.tsv"]
     (there / "stopping.tsv").write_text("one\ntwo\n")
+    (there / "idle.tsv").write_text("block 1\nblock 2\n")
     (there / "iterations.tsv").write_text("chosen otherwise")
     _, conflicts = logs.collect(HostShell(FakeConnection(), "box"), str(there), home)
     assert conflicts == ["iterations.tsv"]
     assert (home / "stopping.tsv").read_text() == "one\ntwo\n"
+    assert (home / "idle.tsv").read_text() == "block 1\nblock 2\n"
 
 
 def test_a_host_that_lost_all_is_given_back_what_it_had_decided_and_else_keeps_its_own(there, tmp_path):
     home = tmp_path / "home"
     (there / "iterations.tsv").write_text("chosen")
     (there / "stopping.tsv").write_text("one\n")
+    (there / "idle.tsv").write_text("block 1\n")
     logs.collect(HostShell(FakeConnection(), "box"), str(there), home)
     for new, stopping in (("empty", None), ("younger", "one\ntwo\n")):
         (tmp_path / new).mkdir()
@@ -69,6 +73,7 @@ def test_a_host_that_lost_all_is_given_back_what_it_had_decided_and_else_keeps_i
             (tmp_path / new / "stopping.tsv").write_text(stopping)
         assert logs.restore(HostShell(FakeConnection(), "box"), str(tmp_path / new), home, set()) == ["1", "2"]
         assert (tmp_path / new / "iterations.tsv").read_text() == "chosen"
+        assert (tmp_path / new / "idle.tsv").read_text() == "block 1\n"
         assert (tmp_path / new / "stopping.tsv").read_text() == (stopping or "one\n")
 
 

@@ -26,10 +26,10 @@ def place(request, tmp_path, there):
     """Do what the task does; whether that changes something."""
     connection = FakeConnection(tmp_path / "sh", request.param)
 
-    def act(until="", reserve_s=300, check=False) -> bool:
+    def act(until="", reserve_s=300, check=False, plan="plan\n") -> bool:
         action = place_campaign.ActionModule.__new__(place_campaign.ActionModule)
         action._task = SimpleNamespace(check_mode=check)
-        args = {"directory": str(there), "home": str(tmp_path / "home"), "plan": "plan\n", "script": "script\n"}
+        args = {"directory": str(there), "home": str(tmp_path / "home"), "plan": plan, "script": "script\n"}
         args |= {"until": until, "reserve_s": reserve_s, "take_over": False}
         return action.act(args, HostShell(connection, "box"), {})["changed"]
 
@@ -102,3 +102,38 @@ def test_moments_that_are_understood(text):
 def test_moments_that_are_not(text):
     with pytest.raises(HostError, match=rf"benchmark_run_until is '{text}'; expected .* 2026-11-26T18:55:00Z"):
         place_campaign.parse_moment(text)
+
+
+PLAN = "run\ttimeout_s\tleast_memory_mb\tflags\n1\t60\t17\t-\n2\t60\t-\t--a=b\n"
+EARLIER_PLAN = "run\ttimeout_s\tflags\n1\t60\t-\n2\t60\t--a=b\n"
+
+
+def begin(there, plan: str) -> None:
+    (there / "runs").mkdir(parents=True)
+    (there / "plan.tsv").write_text(plan)
+    (there / "runs/1.log").write_text("log")
+    (there / "runs/1.meta").write_text("meta")
+
+
+def test_a_campaign_of_an_earlier_kit_goes_on_with_its_plan(place, there):
+    begin(there, EARLIER_PLAN)
+    place(plan=PLAN)
+    assert (there / "plan.tsv").read_text() == EARLIER_PLAN
+
+
+def test_a_host_that_lost_an_earlier_kits_plan_gets_that_again(place, there, tmp_path):
+    begin(tmp_path / "home", EARLIER_PLAN)
+    place(plan=PLAN)
+    assert (there / "plan.tsv").read_text() == EARLIER_PLAN
+    assert (there / "runs/1.meta").exists()
+
+
+def test_another_plan_of_an_earlier_kit_is_another_plan(place, there):
+    begin(there, EARLIER_PLAN.replace("60", "90"))
+    with pytest.raises(HostError, match="holds 1 runs of another plan"):
+        place(plan=PLAN)
+
+
+def test_a_new_campaign_has_the_whole_plan(place, there):
+    place(plan=PLAN)
+    assert (there / "plan.tsv").read_text() == PLAN

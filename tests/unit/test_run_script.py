@@ -321,10 +321,9 @@ def test_a_disk_that_fills_up_costs_one_run_and_no_earlier_log(shell, small_disk
     earlier = {path.name: path.read_bytes() for path in (host.run_dir / "runs").iterdir()}
 
     (host.run_dir / "DONE").unlink()
-    plan_rows = (host.run_dir / "plan.tsv").read_text()
-    (host.run_dir / "plan.tsv").write_text(
-        plan_rows + "0003_fill\t3\t3\tmeasure\tfill\tfloat32\tfake\t1\tdefault\t-\t-\t60\tfill.tflite\t-\t-\n"
-    )
+    rows = host.table("plan.tsv")
+    filling = {"run": "0003_fill", "block": "3", "repetition": "3", "model": "fill", "model_file": "fill.tflite"}
+    host.write_plan(list(rows[0]), [*rows, rows[0] | filling])
     done = host()
     assert done.returncode == 0, done.stdout
     assert "disk full while logging" in host.sidecars()["fill_r03"]["failure"]

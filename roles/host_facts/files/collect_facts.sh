@@ -56,7 +56,9 @@ files "$root/proc/sys/kernel/osrelease" "$root/proc/sys/kernel/hostname" "$root/
     "$root"/sys/devices/system/cpu/cpu0/cache/index*/level \
     "$root"/sys/devices/system/cpu/cpu0/cache/index*/type \
     "$root"/sys/devices/system/cpu/cpu0/cache/index*/size \
-    "$root"/sys/class/thermal/thermal_zone*/type
+    "$root"/sys/class/thermal/thermal_zone*/type \
+    "$root"/sys/class/powercap/intel-rapl:*/name \
+    "$root"/sys/class/hwmon/hwmon*/name "$root"/sys/bus/iio/devices/iio:device*/name
 
 echo '== cpuinfo'
 [ -r "$root/proc/cpuinfo" ] && cpuinfo <"$root/proc/cpuinfo"
@@ -107,5 +109,8 @@ systemd-detect-virt --container
 
 echo '== vcgencmd' # firmware of a Raspberry Pi; it has been seen to hang
 timeout 5 vcgencmd version
+
+echo '== pmic' # of a Raspberry Pi 5
+timeout 5 vcgencmd pmic_read_adc
 
 echo '== end'

@@ -10,7 +10,7 @@ description:
   - Compares the checksums of the files below I(src) on the host with those below I(dest) on the controller and
     fetches what is missing. A file is put in place only when its checksum agrees, by rename.
   - A file that is there and differs is never overwritten; the task names it and fails, after everything else has
-    come home. The exceptions are script.log and stopping.tsv, which the host still writes.
+    come home. The exceptions are script.log, stopping.tsv and idle.tsv, which the host still writes.
   - A run comes home with its sidecar; a log without one is still being written and is left for the next time.
   - Needs sh, tar and sha256sum (or shasum) on the host, and no room on its disk.
 options:

@@ -9,7 +9,8 @@ short_description: Put a campaign's plan and script on a host
 description:
   - Ensures that the campaign's directory on the host holds this plan and this script, and the runs that are home
     already (a host may have lost them), with what the host had decided from them. A directory with runs of another
-    plan is left alone, and the task fails.
+    plan is left alone, and the task fails. A plan of an earlier kit, which lacks columns of I(plan) and is the same
+    else, goes on as it is.
   - One controller at a time looks after a campaign on a host; while another one does, the task fails and says who.
   - When the machine must be given back is in a file of its own, C(until), so that a moment that changes reaches a
     script that is running. It is by the host's clock, which is compared with the controller's each time.
@@ -83,8 +84,9 @@ from ansible_collections.edgebench.testbed.plugins.plugin_utils.host_shell impor
     HostShell,
 )
 from ansible_collections.edgebench.testbed.plugins.plugin_utils.logs import restore
-from ansible_collections.edgebench.testbed.plugins.plugin_utils.transfer import Parcel, deliver, missing
+from ansible_collections.edgebench.testbed.plugins.plugin_utils.transfer import Parcel, deliver, file_sha256, missing
 
+LATER_COLUMNS = ("least_memory_mb",)  # of plan.tsv: not in the plans of earlier kits
 CLOCK_JITTER_S = 10  # by so much two comparisons of the same clocks may differ, over a slow link
 
 # stdout: plan=CHECKSUM of what is there, until=LINE likewise, run=NAME for each that counts, now=SECONDS by this clock.
@@ -113,12 +115,7 @@ class ActionModule(HostAction):
     }
 
     def act(self, args: dict[str, Any], shell: HostShell, task_vars: dict[str, Any]) -> dict[str, Any]:
-        directory = args["directory"]
-        plan, script = args["plan"].encode(), args["script"].encode()
-        parcels = [
-            Parcel(f"{directory}/plan.tsv", hashlib.sha256(plan).hexdigest(), content=plan),
-            Parcel(f"{directory}/run_benchmark.sh", hashlib.sha256(script).hexdigest(), "0755", content=script),
-        ]
+        directory, home = args["directory"], Path(args["home"])
         until = parse_moment(args["until"])
         held = HeldCampaign(shell, directory, this_play(), args["take_over"])
         if self._task.check_mode:
@@ -128,6 +125,12 @@ class ActionModule(HostAction):
         looked_at = time.time()
         lines = [line.split("=", 1) for line in looked.text.splitlines() if "=" in line]
         found, runs = dict(lines), {value for key, value in lines if key == "run"}
+        begun = found.get("plan") or (file_sha256(home / "plan.tsv") if (home / "plan.tsv").exists() else None)
+        plan, script = going_on(args["plan"], begun).encode(), args["script"].encode()
+        parcels = [
+            Parcel(f"{directory}/plan.tsv", hashlib.sha256(plan).hexdigest(), content=plan),
+            Parcel(f"{directory}/run_benchmark.sh", hashlib.sha256(script).hexdigest(), "0755", content=script),
+        ]
         new_until = until_line(until, args["reserve_s"], float(found.get("now", looked_at)) - looked_at)
         until_changes = not means_the_same(found.get("until", ""), new_until)
         if self._task.check_mode:
@@ -141,10 +144,26 @@ class ActionModule(HostAction):
         deliver(shell, wanted)
         if until_changes:
             held.run(f"cannot write {directory}/until", _WRITE_UNTIL, new_until)
-        restored = restore(shell, directory, Path(args["home"]), runs)
+        restored = restore(shell, directory, home, runs)
         if restored:
             shell.say(f"{len(restored)} runs that are home already were gone here; they count as measured")
         return {"changed": bool(wanted or restored or until_changes), "restored": restored}
+
+
+def going_on(plan: str, begun: str | None) -> str:
+    """The plan as the kit that began the campaign made it.
+
+    Args:
+        plan: text of plan.tsv as this kit makes it.
+        begun: sha256 of the plan that the campaign was begun with; None for a new campaign.
+
+    Returns:
+        `plan`, without the columns that an earlier kit did not know where that is the plan that was begun.
+    """
+    lines = [line.split("\t") for line in plan.splitlines()]
+    known = [at for at, column in enumerate(lines[0]) if column not in LATER_COLUMNS]
+    earlier = "".join("\t".join(line[at] for at in known) + "\n" for line in lines)
+    return earlier if hashlib.sha256(earlier.encode()).hexdigest() == begun else plan
 
 
 def parse_moment(text: str) -> datetime | None:

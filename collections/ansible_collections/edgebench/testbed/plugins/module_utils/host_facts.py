@@ -194,7 +194,7 @@ def parse(text: str, host: str, platform_label: str | None, collected_utc: str) 
             raw.get("libc", ()),
         ),
         "musl": _search(r"^musl libc.*\nVersion (\S+)", raw.get("libc", ())),
-        "sensors": sorted(_matching(files, r"thermal_zone\d+/type").values()),
+        "sensors": [*sorted(_matching(files, r"thermal_zone\d+/type").values()), *_energy_meters(files, raw)],
     }
 
 
@@ -292,6 +292,18 @@ def _fields(lines: list[str]) -> dict[str, str]:
 
 def _matching(files: dict[str, str], pattern: str) -> dict[str, str]:
     return {path: value.strip() for path, value in files.items() if re.search(pattern + "$", path)}
+
+
+def _energy_meters(files: dict[str, str], raw: dict[str, list[str]]) -> list[str]:
+    """What tells energy or power, in the words of the run script's meters; whether we may read it is not asked."""
+    counters = _matching(files, r"intel-rapl:\d+(:\d+)?/name").values()
+    names = _matching(files, r"(hwmon|iio:device)\d+/name").values()
+    found = [f"rapl {name}" for name in sorted({name for name in counters if name.startswith(("package", "dram"))})]
+    if _search(r"(current)\(", raw.get("pmic", [])):
+        found.append("pmic")
+    if any(name.startswith("ina3221") for name in names):
+        found.append("ina3221")
+    return found
 
 
 def _search(pattern: str, lines: list[str]) -> str | None:

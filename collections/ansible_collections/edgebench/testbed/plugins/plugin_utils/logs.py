@@ -12,8 +12,8 @@ from pathlib import Path
 from ansible_collections.edgebench.testbed.plugins.plugin_utils.host_shell import HostError, HostShell
 from ansible_collections.edgebench.testbed.plugins.plugin_utils.transfer import file_sha256
 
-DECIDED = ("iterations.tsv", "stopping.tsv")  # what a host has decided; it must stand by that
-GROWING = frozenset({"script.log", "stopping.tsv"})  # what the host still writes; its version replaces the older one
+BESIDE_RUNS = ("iterations.tsv", "stopping.tsv", "idle.tsv")  # what a host decided, and must stand by; its idle power
+GROWING = frozenset({"script.log", "stopping.tsv", "idle.tsv"})  # what the host still writes; its version replaces ours
 BATCH = 200  # files of one exchange: what a cut link costs, at most
 
 # stdout: checksum and path, a line each. A log without its sidecar is still being written. Nothing is written, since
@@ -22,7 +22,7 @@ _LIST = """
 cd "$1" 2>/dev/null || exit 0
 if command -v sha256sum >/dev/null 2>&1; then sum=sha256sum; else sum='shasum -a 256'; fi
 {
-  for file in plan.tsv iterations.tsv stopping.tsv script.log DONE; do [ ! -f "$file" ] || echo "$file"; done
+  for file in plan.tsv iterations.tsv stopping.tsv idle.tsv script.log DONE; do [ ! -f "$file" ] || echo "$file"; done
   for file in runs/*.meta; do
     if [ -f "$file" ] && [ -f "${file%.meta}.log" ]; then printf '%s\\n' "${file%.meta}.log" "$file"; fi
   done
@@ -30,7 +30,7 @@ if command -v sha256sum >/dev/null 2>&1; then sum=sha256sum; else sum='shasum -a
 """
 _PACK = 'cd "$1" && shift && tar -cf - "$@"'
 
-# stdin: a tar. Sidecars come last: they make runs count. What is there of decisions is left alone.
+# stdin: a tar. Sidecars come last: they make runs count. What is there of tables is left alone.
 _RESTORE = """
 cd "$1" && rm -rf .restored && mkdir -p runs .restored && tar -xf - -C .restored || exit 1
 for file in .restored/*.tsv; do
@@ -105,7 +105,7 @@ def unpack(packed: bytes, dest: Path, files: dict[str, str]) -> None:
 
 
 def restore(shell: HostShell, directory: str, home: Path, there: set[str]) -> list[str]:
-    """Give a host back what it lost and is home: its runs, so that they count as measured, and what it had decided.
+    """Give a host back what it lost and is home: its runs, so that they count as measured, and the tables beside them.
 
     Args:
         shell: of the host.
@@ -116,12 +116,12 @@ def restore(shell: HostShell, directory: str, home: Path, there: set[str]) -> li
     Returns:
         Names of the runs that it was given.
     """
-    runs, decided = home / "runs", [home / name for name in DECIDED if (home / name).exists()]
+    runs, tables = home / "runs", [home / name for name in BESIDE_RUNS if (home / name).exists()]
     lost = [path.stem for path in sorted(runs.glob("*.meta")) if path.stem not in there]
     for names in _batches(lost):
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as tar:
-            for path in decided:
+            for path in tables:
                 tar.add(path, arcname=path.name)
             for name in names:
                 for ending in ("log", "meta"):
