@@ -57,11 +57,11 @@ def main() -> int:
         if exporter.exitcode != 0:
             return 1
         arguments.output.write_bytes(convert(arguments, saved_model))
-    facts = json.loads(arguments.facts.read_text(encoding="utf-8")) | {
+    found = json.loads(arguments.facts.read_text(encoding="utf-8")) | {
         "peak_memory_gb": max(peak_memory_gb(resource.RUSAGE_SELF), peak_memory_gb(resource.RUSAGE_CHILDREN)),
         "versions": {"tensorflow": tf.__version__, "keras": keras.__version__, "python": platform.python_version()},
     }
-    arguments.facts.write_text(json.dumps(facts), encoding="utf-8")
+    arguments.facts.write_text(json.dumps(found), encoding="utf-8")
     return 0
 
 
@@ -100,16 +100,20 @@ def export(arguments: argparse.Namespace, saved_model: str) -> None:
     module = tf.Module()
     module.weights = [variable.value for variable in model.variables]
     tf.saved_model.save(module, saved_model, signatures=infer.get_concrete_function())
-    facts = {
-        "parameters": model.count_params(),
-        "macs": sum(count_macs(layer) for layer in model.layers),
-        "activation_mb": max(activation_mb(layer) for layer in model.layers),
-    }
-    arguments.facts.write_text(json.dumps(facts), encoding="utf-8")
+    arguments.facts.write_text(json.dumps(facts(model)), encoding="utf-8")
 
 
 def input_shape(arguments: argparse.Namespace) -> tuple[int, int, int, int]:
     return (arguments.batch_size, arguments.input_size, arguments.input_size, 3)
+
+
+def facts(model: keras.Model) -> dict[str, int | float]:
+    """How large a network is; what follows from the image's size, for one image."""
+    return {
+        "parameters": model.count_params(),
+        "macs": sum(count_macs(layer) for layer in model.layers),
+        "activation_mb": round(max(activation_mb(layer) for layer in model.layers), 2),
+    }
 
 
 def count_macs(layer: keras.Layer) -> int:

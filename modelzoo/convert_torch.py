@@ -237,7 +237,7 @@ def largest_activation_mb(network: torch.nn.Module, images: torch.Tensor) -> flo
             continue
         tensors = {node, *(source for source in node.all_input_nodes if source.name not in weights)}
         largest = max(largest, sum(tensor.meta["val"].nbytes for tensor in tensors))
-    return largest / 2**20
+    return round(largest / 2**20, 2)
 
 
 if __name__ == "__main__":

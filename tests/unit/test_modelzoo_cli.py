@@ -95,6 +95,14 @@ def test_check_changes_nothing(modelzoo, tmp_path):
     assert not (tmp_path / "cache").exists()
 
 
+def test_by_default_nothing_of_pytorch_is_wanted(modelzoo):
+    """Its environment is made for its models alone, so the study's users never install it."""
+    done = modelzoo("ensure", "--check")
+    assert done.returncode == 0, done.stderr
+    named = {line.split()[2].partition(".")[0] for line in done.stderr.splitlines() if line.startswith("would build")}
+    assert named == {name for name, model in MODELS.items() if model.framework == "keras"}
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
