@@ -97,6 +97,26 @@ print(json.dumps([list(network(torch.zeros(batch, 3, 224, 224)).shape) for batch
     assert again.models == [archive]
 
 
+def test_a_file_that_computes_something_else_is_refused(python, tmp_path):
+    """The archive of one network, held against another of the same layers."""
+    program = """
+arguments = convert_torch.argparse.Namespace(
+    format="pt2", variant="float32", batch_size=None, input_size=32, output=convert_torch.Path(sys.argv[1])
+)
+networks = [convert_torch.build("UNet", "random", seed) for seed in (0, 1)]
+with torch.inference_mode():
+    convert_torch.write_pt2(networks[0], arguments)
+    convert_torch.check(networks[0], arguments)
+    try:
+        convert_torch.check(networks[1], arguments)
+    except SystemExit as refusal:
+        print(json.dumps(str(refusal)))
+"""
+    refusal = python(program, tmp_path / "UNet.pt2")
+    assert "the file does not compute what the network does: at batch 1 outputs differ by " in refusal
+    assert "of their range, expected is at most 0.001" in refusal
+
+
 def test_trained_weights_are_in_the_file(python, tmp_path, monkeypatch):
     """A state dict with UNet's published names, served as the published one is."""
     program = """
