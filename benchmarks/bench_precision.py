@@ -36,7 +36,7 @@ from analysis.names import DEFAULT_METRIC as METRIC
 from analysis.study import Study
 from benchmarks.result import Result, main
 from modelzoo.build import Build
-from modelzoo.catalogue import MODELS
+from modelzoo.catalogue import DEFAULT_MODELS
 from modelzoo.directory import Directory
 from modelzoo.ensure import Wanted, ensure
 from modelzoo.paths import cache_dir
@@ -205,7 +205,7 @@ def keep(text: str) -> None:
 
 
 def results(
-    models: Sequence[str] = tuple(MODELS),
+    models: Sequence[str] = DEFAULT_MODELS,
     variants: Sequence[str] = (BASELINE, "dynamic_range"),
     source_dir: Path | None = None,
     target_percent: float = TARGET_PERCENT,
@@ -253,7 +253,7 @@ def results(
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", type=lambda text: text.split(","), default=tuple(MODELS), help="default: all")
+    parser.add_argument("--models", type=lambda text: text.split(","), default=DEFAULT_MODELS, help="default: Keras's")
     parser.add_argument("--variants", type=lambda text: text.split(","), default=(BASELINE, "dynamic_range"))
     parser.add_argument("--source-dir", type=Path, help="use the model files of this directory")
     parser.add_argument("--target", type=float, default=TARGET_PERCENT, metavar="PERCENT")

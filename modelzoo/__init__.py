@@ -1,4 +1,5 @@
 """The models of a campaign: built, downloaded or found, checked, and described in a manifest.
 
-Runs on the controller with the standard library, requests and gdown; TensorFlow lives in an environment of its own.
+Runs on the controller with the standard library, requests and gdown; TensorFlow and PyTorch have environments of their
+own.
 """

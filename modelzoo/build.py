@@ -1,4 +1,4 @@
-"""Source `build`: networks of keras.applications, converted to TFLite on this machine."""
+"""Source `build`: networks of keras.applications and of PyTorch, converted on this machine."""
 
 from __future__ import annotations
 
@@ -13,23 +13,41 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelzoo import manifest
-from modelzoo.catalogue import MODELS, VARIANTS, check_names
+from modelzoo.catalogue import MODELS, VARIANTS, Model, check_names
 from modelzoo.ensure import Failure, Wanted, publish, workspace
-from modelzoo.environment import builder_python, pinned_versions
-from modelzoo.errors import ZooError
+from modelzoo.environment import TENSORFLOW, TORCH, Environment, builder_python
+from modelzoo.errors import UsageError, ZooError
 from modelzoo.manifest import Entry
 from modelzoo.resources import Say, available_memory_gb, check_disk, usable_cores
+from modelzoo.weights import fetched
 
 WEIGHTS = ("random", "imagenet")
-BATCH_SIZE = 1
-# Raise it when a change of convert.py changes the bytes of the models: all of them are then built again.
-RECIPE_VERSION = 1
-CONVERT = Path(__file__).with_name("convert.py")
 
 
-def default_converter(cache: Path, say: Say) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Framework:
+    """How networks of one framework are converted.
+
+    Attributes:
+        program: runs in the environment, beside this file.
+        recipe_version: to be raised when a change of the program changes the bytes of the models: all are built again.
+    """
+
+    environment: Environment
+    program: str
+    recipe_version: int
+
+
+FRAMEWORKS = {
+    "keras": Framework(TENSORFLOW, "convert.py", recipe_version=1),
+    "torch": Framework(TORCH, "convert_torch.py", recipe_version=1),
+}
+
+
+def default_converter(framework: str, cache: Path, say: Say) -> list[str]:
     """Return the command that converts one model, making its environment when it is missing."""
-    return [str(builder_python(cache, say)), str(CONVERT)]
+    how = FRAMEWORKS[framework]
+    return [str(builder_python(cache, say, how.environment)), str(Path(__file__).with_name(how.program))]
 
 
 @dataclass(slots=True)
@@ -37,15 +55,17 @@ class Build:
     """Build models, each in a process of its own, as many at once as memory and cores allow.
 
     Attributes:
-        cache: the kit's cache, with the environment and Keras's downloads.
-        converter: returns the command that convert.py's options are appended to.
+        cache: the kit's cache, with the environments and trained weights.
+        weights_url: a mirror of PyTorch's trained weights, the URL of a directory; None = where they are published.
+        converter: returns the command of a framework, to which the options of a conversion are appended.
         memory_gb: returns the memory that new processes can use, in GB, or None when that cannot be told.
     """
 
     cache: Path
     weights: str = "random"
     seed: int = 0
-    converter: Callable[[Path, Say], list[str]] = default_converter
+    weights_url: str | None = None
+    converter: Callable[[str, Path, Say], list[str]] = default_converter
     memory_gb: Callable[[], float | None] = available_memory_gb
     cores: int = field(default_factory=usable_cores)
     verb: str = "build"
@@ -55,27 +75,38 @@ class Build:
         return f"build-{self.weights}"
 
     def check(self, wanted: Sequence[Wanted]) -> None:
-        """Raise UsageError when something is not in the catalogue."""
+        """Raise UsageError when something is not in the catalogue, or cannot be built with these weights."""
         check_names("model", [each.model for each in wanted], MODELS)
         check_names("variant", [each.variant for each in wanted], VARIANTS)
+        for each in wanted:
+            model = MODELS[each.model]
+            if each.input_size and self.weights != "random" and model.framework == "keras":
+                raise UsageError(
+                    f"{model.name} with {self.weights} weights can have input size {model.input_size} only, not "
+                    f"{each.input_size}: Keras has the weights of its classifier for no other; take --weights random"
+                )
 
     def outdated(self, wanted: Wanted, entry: Entry, directory: Path) -> str | None:
         return None if entry.recipe == self.recipe(wanted) else "its recipe has changed"
 
     def recipe(self, wanted: Wanted) -> str:
         """The sha256 of what determines a model file's bytes."""
-        return manifest.digest(
-            {
-                "network": MODELS[wanted.model].network,
-                "variant": wanted.variant,
-                "weights": self.weights,
-                "weights_seed": self._weights_seed,
-                "batch_size": BATCH_SIZE,
-                "input_size": MODELS[wanted.model].input_size,
-                "versions": pinned_versions(),
-                "recipe_version": RECIPE_VERSION,
-            }
-        )
+        model = MODELS[wanted.model]
+        framework = FRAMEWORKS[model.framework]
+        document = {
+            "network": model.network,
+            "variant": wanted.variant,
+            "weights": self._weights_of(model),
+            "weights_seed": self._weights_seed,
+            "batch_size": wanted.batch_size,
+            "input_size": _input_size(wanted),
+            "versions": framework.environment.pinned_versions(),
+            "recipe_version": framework.recipe_version,
+        }
+        # Without these for Keras, so that what users have built stays right.
+        if model.framework == "torch":
+            document |= {"format": wanted.format, "weights_url": self.weights != "random" and model.weights_url}
+        return manifest.digest(document)
 
     def provide(self, wanted: Sequence[Wanted], directory: Path, say: Say) -> Iterator[Entry | Failure]:
         available_gb = self.memory_gb()
@@ -85,18 +116,53 @@ class Build:
                 yield Failure(each, _shortage(each, available_gb))
         if buildable:
             # Beside the models: what Keras exports before it is converted, for as many as are converted at once.
-            largest_mb = sorted((MODELS[each.model].size_mb("float32") for each in buildable), reverse=True)
+            largest_mb = sorted((_size_mb(each, "float32") for each in buildable), reverse=True)
             exports_mb = sum(largest_mb[: self.cores])
-            models_mb = sum(MODELS[each.model].size_mb(each.variant) for each in buildable)
+            models_mb = sum(_size_mb(each, each.variant) for each in buildable)
             check_disk(directory, (models_mb + exports_mb) / 1e3, "building the models")
-            yield from self._convert_all(buildable, directory, self.converter(self.cache, say), say)
+            commands, failed = self._commands(dict.fromkeys(each.model for each in buildable), say)
+            yield from (Failure(each, failed[each.model]) for each in buildable if each.model in failed)
+            buildable = [each for each in buildable if each.model in commands]
+            yield from self._convert_all(buildable, directory, commands, say)
+
+    def _commands(self, models: Collection[str], say: Say) -> tuple[dict[str, list[str]], dict[str, str]]:
+        """Return, by model, how the command of its conversions begins; and why there is none for the others.
+
+        What the commands need, environments and weights, is there then.
+        """
+        commands: dict[str, list[str]] = {}
+        failed: dict[str, str] = {}
+        for framework in dict.fromkeys(MODELS[name].framework for name in models):
+            names = [name for name in models if MODELS[name].framework == framework]
+            try:
+                converter = self.converter(framework, self.cache, say)
+            except ZooError as error:
+                failed |= dict.fromkeys(names, str(error))
+                continue
+            for name in names:
+                try:
+                    weights = self._weights_option(MODELS[name], say)
+                except ZooError as error:
+                    failed[name] = str(error)
+                else:
+                    commands[name] = [*converter, f"--network={MODELS[name].network}", f"--weights={weights}"]
+        return commands, failed
+
+    def _weights_option(self, model: Model, say: Say) -> str:
+        """What the conversion program is told of the weights: Keras gets its own, PyTorch's come as a file."""
+        if self.weights == "random" or model.weights_url is None:
+            return self.weights
+        return str(fetched(model.weights_url, self.weights_url, self.cache / "weights", say))
+
+    def _weights_of(self, model: Model) -> str:
+        return "random" if self.weights == "random" else model.trained_on
 
     @property
     def _weights_seed(self) -> int | None:
         return self.seed if self.weights == "random" else None
 
     def _convert_all(
-        self, wanted: Sequence[Wanted], directory: Path, converter: list[str], say: Say
+        self, wanted: Sequence[Wanted], directory: Path, commands: dict[str, list[str]], say: Say
     ) -> Iterator[Entry | Failure]:
         """Convert the largest first; start one whenever a core is free and memory suffices for all together.
 
@@ -116,7 +182,7 @@ class Build:
                     while each := self._next(pending, running.values(), available_gb):
                         pending.remove(each)
                         say(f"building {each.key} (needs about {_need_gb(each):.1f} GB of memory) ...")
-                        conversion = self._start(each, directory, work, converter)
+                        conversion = self._start(each, work, commands[each.model])
                         running[pool.submit(conversion.process.wait)] = conversion
                     for ended in wait(running, return_when=FIRST_COMPLETED).done:
                         yield self._finish(running.pop(ended), directory, say)
@@ -137,23 +203,21 @@ class Build:
         left_gb = min(now_gb, available_gb - sum(_need_gb(conversion.wanted) for conversion in running))
         return next((each for each in pending if _fits(each, left_gb)), None)
 
-    def _start(self, wanted: Wanted, directory: Path, work: Path, converter: list[str]) -> _Conversion:
+    def _start(self, wanted: Wanted, work: Path, command: list[str]) -> _Conversion:
         """Start the conversion of one model, in a process group, so that processes which it starts end with it."""
-        model = MODELS[wanted.model]
         unfinished, facts, log = work / wanted.file, work / f"{wanted.key}.json", work / f"{wanted.key}.log"
         options = {
-            "network": model.network,
+            "format": wanted.format,
             "variant": wanted.variant,
-            "weights": self.weights,
             "seed": self.seed,
-            "batch-size": BATCH_SIZE,
-            "input-size": model.input_size,
+            "batch-size": wanted.batch_size,
+            "input-size": _input_size(wanted),
             "output": unfinished,
             "facts": facts,
         }
         with log.open("wb") as output:
             process = subprocess.Popen(
-                converter + [f"--{name}={value}" for name, value in options.items()],
+                command + [f"--{name}={value}" for name, value in options.items() if value is not None],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -176,11 +240,13 @@ class Build:
                 wanted,
                 directory,
                 source="build",
-                weights=self.weights,
+                weights=self._weights_of(MODELS[wanted.model]),
                 weights_seed=self._weights_seed,
                 parameters=facts["parameters"],
-                batch_size=BATCH_SIZE,
-                input_size=MODELS[wanted.model].input_size,
+                macs=facts["macs"],
+                activation_mb=facts["activation_mb"],
+                batch_size=wanted.batch_size,
+                input_size=_input_size(wanted),
                 recipe=self.recipe(wanted),
                 versions=facts["versions"],
             )
@@ -206,8 +272,16 @@ class _Conversion:
     log: Path
 
 
+def _input_size(wanted: Wanted) -> int:
+    return wanted.input_size or MODELS[wanted.model].input_size
+
+
+def _size_mb(wanted: Wanted, variant: str) -> float:
+    return MODELS[wanted.model].size_mb(variant, wanted.input_size)
+
+
 def _need_gb(wanted: Wanted) -> float:
-    return MODELS[wanted.model].memory_gb[wanted.variant]
+    return MODELS[wanted.model].need_gb(wanted.variant, wanted.format, wanted.batch_size, wanted.input_size)
 
 
 def _fits(wanted: Wanted, available_gb: float | None) -> bool:

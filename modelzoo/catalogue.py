@@ -8,9 +8,14 @@ from dataclasses import dataclass
 
 from modelzoo.errors import UsageError
 
-# Variant -> bytes of one weight in the TFLite file.
+# Variant -> bytes of one weight in its file.
 VARIANTS = {"float32": 4, "dynamic_range": 1, "float16": 2, "int8": 1}
 DEFAULT_VARIANTS = ("float32", "dynamic_range")
+# A tflite file is for one batch size, the others take any; what they hold is float32.
+FORMATS = ("tflite", "pt2", "onnx")
+
+# Images in flight while a conversion runs its model, in times of what the largest operation needs.
+ACTIVATIONS_HELD = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,39 +23,116 @@ class Model:
     """One network.
 
     Attributes:
-        network: its constructor in keras.applications.
-        input_size: height and width of the input image, in pixels.
-        parameters: trainable or not, as Keras counts them.
-        memory_gb: variant -> peak memory of its conversion, in GB (measured with TensorFlow 2.21, rounded up).
+        framework: `keras` or `torch`.
+        network: its constructor in keras.applications or torchvision.models; UNet is our own.
+        input_size: height and width of the image that it was designed for, in pixels.
+        parameters: trainable or not, as Keras counts them; in PyTorch, which calls the statistics of batch norms none,
+            without these. Shared ones count once.
+        macs: multiply-accumulates of one image, in convolutions and dense layers; FLOPs are twice as many.
+        activation_mb: inputs and outputs of one image's largest operation, in MB of 2^20 bytes, as float32.
+        memory_gb: (variant, format) -> peak memory of its conversion, in GB (measured, rounded up).
+        dense_parameters: of a dense layer that sees every position of the last feature map: they grow with the image.
+        weights_url: of trained weights; a part of the file name is the beginning of its sha256. None = Keras knows.
+        trained_on: what its trained weights were trained on.
     """
 
     name: str
+    framework: str
     network: str
     input_size: int
     parameters: int
-    memory_gb: dict[str, float]
+    macs: int
+    activation_mb: float
+    memory_gb: dict[tuple[str, str], float]
+    dense_parameters: int = 0
+    weights_url: str | None = None
+    trained_on: str = "imagenet"
 
-    def size_mb(self, variant: str) -> float:
-        """Approximate size of the TFLite file, in MB (1e6 bytes): nearly all of it is weights."""
-        return self.parameters * VARIANTS[variant] / 1e6
+    def size_mb(self, variant: str, input_size: int | None = None) -> float:
+        """Approximate size of a file, in MB (1e6 bytes): nearly all of it is weights."""
+        return self._parameters_at(input_size) * VARIANTS[variant] / 1e6
+
+    def need_gb(self, variant: str, file_format: str, batch_size: int | None, input_size: int | None) -> float:
+        """Approximate peak memory of a conversion, in GB."""
+        own_gb = self.memory_gb[variant, file_format] * self._parameters_at(input_size) / self.parameters
+        times = (batch_size or 1) * self._pixels(input_size) - 1
+        return own_gb + ACTIVATIONS_HELD * max(times, 0) * self.activation_mb * 2**20 / 1e9
+
+    def _parameters_at(self, input_size: int | None) -> float:
+        return self.parameters + self.dense_parameters * (self._pixels(input_size) - 1)
+
+    def _pixels(self, input_size: int | None) -> float:
+        """How many times the pixels of its own image."""
+        return ((input_size or self.input_size) / self.input_size) ** 2
 
 
-def _model(name: str, input_size: int, parameters: int, *memory_gb: float) -> Model:
-    return Model(name, name, input_size, parameters, dict(zip(VARIANTS, memory_gb, strict=True)))
+def _keras(
+    name: str,
+    input_size: int,
+    parameters: int,
+    macs: int,
+    activation_mb: float,
+    *memory_gb: float,
+    dense_parameters: int = 0,
+) -> Model:
+    kinds = [(variant, "tflite") for variant in VARIANTS]
+    needs = dict(zip(kinds, memory_gb, strict=True))
+    return Model(name, "keras", name, input_size, parameters, macs, activation_mb, needs, dense_parameters)
 
 
+def _torch(
+    name: str,
+    network: str,
+    parameters: int,
+    macs: int,
+    activation_mb: float,
+    *memory_gb: float,
+    weights_url: str,
+    trained_on: str = "imagenet",
+) -> Model:
+    kinds = [("float32", "tflite"), ("dynamic_range", "tflite"), ("float32", "pt2"), ("float32", "onnx")]
+    needs = dict(zip(kinds, memory_gb, strict=True))
+    return Model(name, "torch", network, 224, parameters, macs, activation_mb, needs, 0, weights_url, trained_on)
+
+
+_TORCHVISION = "https://download.pytorch.org/models"
+_UNET = "https://github.com/mateuszbuda/brain-segmentation-pytorch/releases/download/v1.0"
+
+# fmt: off
 MODELS = {
     model.name: model
     for model in (
-        _model("MobileNet", 224, 4_253_864, 0.9, 0.9, 0.9, 1.0),
-        _model("InceptionV3", 299, 23_851_784, 1.5, 1.3, 1.4, 1.8),
-        _model("ResNet50", 224, 25_636_712, 1.5, 1.4, 1.4, 1.8),
-        _model("ResNet101", 224, 44_707_176, 2.3, 2.0, 2.1, 2.8),
-        _model("ResNet152", 224, 60_419_944, 2.5, 2.3, 2.3, 3.2),
-        _model("VGG16", 224, 138_357_544, 4.8, 3.6, 3.8, 7.5),
-        _model("VGG19", 224, 143_667_240, 5.0, 3.7, 3.9, 7.8),
+        _keras("MobileNet", 224, 4_253_864, 568_740_352, 4.59, 0.9, 0.9, 0.9, 1.0),
+        _keras("InceptionV3", 299, 23_851_784, 5_713_216_096, 7.91, 1.5, 1.3, 1.4, 1.8),
+        _keras("ResNet50", 224, 25_636_712, 3_857_973_248, 4.59, 1.5, 1.4, 1.4, 1.8),
+        _keras("ResNet101", 224, 44_707_176, 7_570_194_432, 4.59, 2.3, 2.0, 2.1, 2.8),
+        _keras("ResNet152", 224, 60_419_944, 11_282_415_616, 4.59, 2.5, 2.3, 2.3, 3.2),
+        _keras("VGG16", 224, 138_357_544, 15_470_264_320, 24.5, 4.8, 3.6, 3.8, 7.5, dense_parameters=102_760_448),
+        _keras("VGG19", 224, 143_667_240, 19_632_062_464, 24.5, 5.0, 3.7, 3.9, 7.8, dense_parameters=102_760_448),
+        _torch("UNet", "UNet", 7_763_041, 9_242_017_792, 24.5, 1.0, 1.0, 0.6, 0.9,
+               weights_url=f"{_UNET}/unet-e012d006.pt", trained_on="brain-mri"),
+        _torch("SqueezeNet", "squeezenet1_0", 1_248_424, 818_924_576, 5.70, 0.8, 0.8, 0.5, 0.6,
+               weights_url=f"{_TORCHVISION}/squeezenet1_0-b66bff10.pth"),
+        _torch("MobileNetV3Small", "mobilenet_v3_small", 2_542_856, 56_510_400, 1.34, 0.8, 0.8, 0.5, 0.6,
+               weights_url=f"{_TORCHVISION}/mobilenet_v3_small-047dcff4.pth"),
+        _torch("ResNet18", "resnet18", 11_689_512, 1_814_073_344, 3.83, 1.1, 1.1, 0.6, 0.8,
+               weights_url=f"{_TORCHVISION}/resnet18-f37072fd.pth"),
     )
 }
+# fmt: on
+# The study's networks; the others are the PyTorch lab's.
+DEFAULT_MODELS = tuple(name for name, model in MODELS.items() if model.framework == "keras")
+
+
+def can_be(model: str, variant: str, file_format: str, built: bool) -> bool:
+    """Whether there may be such a file: one that is built here, or one of any name from elsewhere.
+
+    Unknown names are let pass where they are built, for check_names to find.
+    """
+    known = MODELS.get(model)
+    if built and known and variant in VARIANTS:
+        return (variant, file_format) in known.memory_gb
+    return file_format == "tflite" or (variant == "float32" and (known is None or known.framework == "torch"))
 
 
 def check_names(kind: str, names: Collection[str], known: Collection[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import re
 import signal
@@ -12,11 +13,11 @@ from pathlib import Path
 from types import FrameType
 
 from modelzoo.build import WEIGHTS, Build
-from modelzoo.catalogue import DEFAULT_VARIANTS, MODELS, VARIANTS
+from modelzoo.catalogue import DEFAULT_MODELS, DEFAULT_VARIANTS, FORMATS, MODELS, VARIANTS, Model, can_be, check_names
 from modelzoo.directory import Directory
 from modelzoo.download import Download
 from modelzoo.drive import DriveFolder
-from modelzoo.ensure import Failure, Outcome, Source, Wanted, describe, ensure
+from modelzoo.ensure import Failure, Outcome, Source, Wanted, describe, ensure, file_of
 from modelzoo.errors import UsageError, ZooError
 from modelzoo.paths import cache_dir
 
@@ -24,6 +25,7 @@ EPILOG = """\
 examples:
   python -m modelzoo ensure --weights random
   python -m modelzoo ensure --models MobileNet,VGG16 --variants float32,int8 --weights imagenet
+  python -m modelzoo ensure --models ResNet18,UNet --variants float32 --formats pt2,onnx --input-sizes 224,448
   python -m modelzoo ensure --source directory --source-dir ~/models
   python -m modelzoo ensure --source download --download-list models.tsv
   python -m modelzoo list
@@ -35,6 +37,11 @@ checked. Progress goes to standard error; the last thing on standard output is a
 """
 EXIT_CODES = """\
 exit codes: 0 all models are there, 1 some are not (the others are there and listed), 2 wrong usage
+"""
+LIST_NOTES = """
+input: height and width of the image, in pixels. parameters: as Keras or PyTorch counts them, shared ones once.
+GMACs: 1e9 multiply-accumulates of one image, in convolutions and dense layers. GFLOPs: twice as many operations.
+Below each format and variant: size of the file in MB / memory to convert it in GB; - where there is none.
 """
 
 
@@ -79,9 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     ensuring.add_argument(
         "--models",
         type=_names,
-        default=list(MODELS),
+        default=list(DEFAULT_MODELS),
         metavar="NAME,...",
-        help=f"default: {','.join(MODELS)}; any other name only from --source download or directory",
+        help=f"of {','.join(MODELS)}; any other name only from --source download or directory; default: those of Keras",
     )
     ensuring.add_argument(
         "--variants",
@@ -89,6 +96,27 @@ def _parser() -> argparse.ArgumentParser:
         default=list(DEFAULT_VARIANTS),
         metavar="NAME,...",
         help=f"of {','.join(VARIANTS)}; default: {','.join(DEFAULT_VARIANTS)}",
+    )
+    ensuring.add_argument(
+        "--formats",
+        type=_names,
+        default=["tflite"],
+        metavar="NAME,...",
+        help=f"of {','.join(FORMATS)}; pt2 (torch.export) and onnx hold float32 models of PyTorch; default: tflite",
+    )
+    ensuring.add_argument(
+        "--batch-sizes",
+        type=_sizes,
+        default=[1],
+        metavar="N,...",
+        help="images per inference, a file for each; pt2 and onnx take any; default: 1",
+    )
+    ensuring.add_argument(
+        "--input-sizes",
+        type=_sizes,
+        default=[],
+        metavar="N,...",
+        help="height and width of the image, in pixels, a file for each; default: each model's own",
     )
     ensuring.add_argument(
         "--source", choices=["build", "download", "directory"], default="build", help="default: build"
@@ -104,19 +132,26 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=cache_dir(),
         metavar="DIR",
-        help="what can be made again, such as TensorFlow's environment; default: $EDGEBENCH_CACHE, else %(default)s",
+        help="what can be made again, such as the builders' environments; default: $EDGEBENCH_CACHE, else %(default)s",
     )
     ensuring.add_argument("--check", action="store_true", help="say what would be done, and do nothing")
 
     build = ensuring.add_argument_group(
-        "--source build (keras.applications, through TensorFlow in its own environment)"
+        "--source build (through TensorFlow or PyTorch, each in an environment of its own, made when it is needed)"
     )
     build.add_argument(
         "--weights",
         choices=WEIGHTS,
-        help="random: seeded, for measuring time only; imagenet: trained, downloaded by Keras; default: random",
+        help="random: seeded, for measuring time only; imagenet: trained, downloaded (UNet's on brain MRI instead); "
+        "default: random",
     )
     build.add_argument("--seed", type=int, metavar="N", help="of random weights; default: 0")
+    build.add_argument(
+        "--weights-url",
+        metavar="URL",
+        help="a mirror's directory with PyTorch's trained weights under their published names; default: where they are "
+        "published",
+    )
 
     download = ensuring.add_argument_group("--source download")
     origin = download.add_mutually_exclusive_group()
@@ -158,8 +193,16 @@ def _names(text: str) -> list[str]:
     return names
 
 
+def _sizes(text: str) -> list[int]:
+    """Whole numbers above 0 separated by commas, each once; none is no number."""
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not all(word.isdecimal() and int(word) > 0 for word in words):
+        raise argparse.ArgumentTypeError(f"'{text}': whole numbers above 0 separated by commas expected")
+    return list(dict.fromkeys(map(int, words)))
+
+
 def _ensure(arguments: argparse.Namespace) -> int:
-    wanted = [Wanted(model, variant) for model in arguments.models for variant in arguments.variants]
+    wanted = _wanted(arguments)
     models_dir = (arguments.dir or arguments.cache / "models").expanduser().absolute()
     try:
         outcome = ensure(_source(arguments, wanted), wanted, models_dir, _say, arguments.check)
@@ -178,10 +221,36 @@ def _ensure(arguments: argparse.Namespace) -> int:
     return 1 if outcome.failed else 0
 
 
+def _wanted(arguments: argparse.Namespace) -> list[Wanted]:
+    """Return the files that the options describe, each once.
+
+    Not every model is to be had in every format, nor every variant: what there cannot be is left out as long as each
+    word of the options has some file. Raises UsageError when one has none.
+    """
+    check_names("format", arguments.formats, FORMATS)
+    wanted = [
+        file_of(*each, batch_size, input_size)
+        for each in itertools.product(arguments.models, arguments.variants, arguments.formats)
+        if can_be(*each, built=arguments.source == "build")
+        for batch_size in arguments.batch_sizes or [1]
+        for input_size in arguments.input_sizes or [None]
+    ]
+    for axis in ("model", "variant", "format"):
+        found = {getattr(each, axis) for each in wanted}
+        for word in getattr(arguments, f"{axis}s"):
+            if word not in found:
+                raise UsageError(
+                    f"{axis} '{word}' is to be had in none of these combinations: models {','.join(arguments.models)}, "
+                    f"variants {','.join(arguments.variants)}, formats {','.join(arguments.formats)}; "
+                    "python -m modelzoo list shows what there is"
+                )
+    return list(dict.fromkeys(wanted))
+
+
 def _source(arguments: argparse.Namespace, wanted: list[Wanted]) -> Source:
     """Return the source that the options describe; options of another source are an error, not ignored."""
     own = {
-        "build": ("weights", "seed"),
+        "build": ("weights", "seed", "weights_url"),
         "download": ("download_list", "drive_folder", "checksums"),
         "directory": ("source_dir",),
     }
@@ -191,7 +260,9 @@ def _source(arguments: argparse.Namespace, wanted: list[Wanted]) -> Source:
                 raise UsageError(f"--{option.replace('_', '-')} goes with --source {source}, not {arguments.source}")
     if arguments.source == "build":
         cache = arguments.cache.expanduser().absolute()
-        build = Build(cache, weights=arguments.weights or "random", seed=arguments.seed or 0)
+        build = Build(
+            cache, weights=arguments.weights or "random", seed=arguments.seed or 0, weights_url=arguments.weights_url
+        )
         build.check(wanted)
         return build
     if arguments.source == "directory":
@@ -219,15 +290,21 @@ def _summary(outcome: Outcome, wanted: int) -> str:
 
 
 def _list(_: argparse.Namespace) -> int:
-    print(f"{'model':12} {'input':>5} {'parameters':>12}   size in MB / memory to convert in GB")
-    print(f"{'':12} {'':5} {'':12}   " + " ".join(f"{variant:>15}" for variant in VARIANTS))
+    kinds = [(variant, "tflite") for variant in VARIANTS] + [("float32", "pt2"), ("float32", "onnx")]
+    row = "{:16} {:>5} {:>12} {:>7} {:>7}  " + " {:>13}" * len(kinds)
+    print(row.format("", "", "", "", "", *(file_format for _, file_format in kinds)))
+    print(row.format("model", "input", "parameters", "GMACs", "GFLOPs", *(variant for variant, _ in kinds)))
     for model in MODELS.values():
-        cells = (f"{model.size_mb(variant):.0f} / {model.memory_gb[variant]:.1f}" for variant in VARIANTS)
-        print(
-            f"{model.name:12} {model.input_size:5} {model.parameters:12,}   "
-            + " ".join(f"{cell:>15}" for cell in cells)
-        )
+        gmacs = model.macs / 1e9
+        facts = (model.name, model.input_size, f"{model.parameters:,}", f"{gmacs:.3f}", f"{2 * gmacs:.3f}")
+        print(row.format(*facts, *(_cost(model, kind) for kind in kinds)))
+    print(LIST_NOTES, end="")
     return 0
+
+
+def _cost(model: Model, kind: tuple[str, str]) -> str:
+    """'17 / 0.9': MB of the file, GB of memory to convert it."""
+    return f"{model.size_mb(kind[0]):.0f} / {model.memory_gb[kind]:.1f}" if kind in model.memory_gb else "-"
 
 
 def _say(message: str) -> None:

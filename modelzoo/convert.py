@@ -2,7 +2,7 @@
 
 A program, not a library: it runs with the Python of the model builder's environment (environment.py), one process per
 conversion, and imports nothing of modelzoo. What it writes is determined by its arguments, by the versions of
-TensorFlow and Keras, and by this file: raise RECIPE_VERSION in build.py when a change here changes the bytes.
+TensorFlow and Keras, and by this file: raise the recipe version in build.py when a change here changes the bytes.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import functools
 import json
+import math
 import multiprocessing
 import os
 import platform
@@ -30,6 +31,17 @@ import tensorflow as tf
 CALIBRATION_SEED = 0
 CALIBRATION_IMAGES = 8
 DOWNLOAD_TIMEOUT_S = 60
+IN_PLACE = (
+    keras.layers.Activation,
+    keras.layers.Add,
+    keras.layers.BatchNormalization,
+    keras.layers.Dropout,
+    keras.layers.Flatten,
+    keras.layers.InputLayer,
+    keras.layers.ReLU,
+    keras.layers.Reshape,
+    keras.layers.ZeroPadding2D,
+)
 
 
 def main() -> int:
@@ -45,29 +57,30 @@ def main() -> int:
         if exporter.exitcode != 0:
             return 1
         arguments.output.write_bytes(convert(arguments, saved_model))
-    facts = json.loads(arguments.facts.read_text(encoding="utf-8")) | {
+    found = json.loads(arguments.facts.read_text(encoding="utf-8")) | {
         "peak_memory_gb": max(peak_memory_gb(resource.RUSAGE_SELF), peak_memory_gb(resource.RUSAGE_CHILDREN)),
         "versions": {"tensorflow": tf.__version__, "keras": keras.__version__, "python": platform.python_version()},
     }
-    arguments.facts.write_text(json.dumps(facts), encoding="utf-8")
+    arguments.facts.write_text(json.dumps(found), encoding="utf-8")
     return 0
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--network", required=True, help="name in keras.applications")
+    parser.add_argument("--format", required=True, choices=["tflite"])
     parser.add_argument("--variant", required=True, choices=["float32", "dynamic_range", "float16", "int8"])
     parser.add_argument("--weights", required=True, choices=["random", "imagenet"])
     parser.add_argument("--seed", type=int, default=0, help="of random weights")
     parser.add_argument("--batch-size", type=int, required=True)
     parser.add_argument("--input-size", type=int, required=True, help="height and width, in pixels")
     parser.add_argument("--output", type=Path, required=True, help="the TFLite file to write")
-    parser.add_argument("--facts", type=Path, required=True, help="JSON file for parameters, versions, peak memory")
+    parser.add_argument("--facts", type=Path, required=True, help="JSON file for parameters, MACs, versions, memory")
     return parser.parse_args()
 
 
 def export(arguments: argparse.Namespace, saved_model: str) -> None:
-    """Build the network, save it for inference as a SavedModel, and note its number of parameters.
+    """Build the network, save it for inference as a SavedModel, and note how large it is.
 
     The input's shape is fixed: a dynamic batch would leave SHAPE and PACK operations in the TFLite file, which slow
     old runtimes down and which compilers cannot import.
@@ -87,11 +100,41 @@ def export(arguments: argparse.Namespace, saved_model: str) -> None:
     module = tf.Module()
     module.weights = [variable.value for variable in model.variables]
     tf.saved_model.save(module, saved_model, signatures=infer.get_concrete_function())
-    arguments.facts.write_text(json.dumps({"parameters": model.count_params()}), encoding="utf-8")
+    arguments.facts.write_text(json.dumps(facts(model)), encoding="utf-8")
 
 
 def input_shape(arguments: argparse.Namespace) -> tuple[int, int, int, int]:
     return (arguments.batch_size, arguments.input_size, arguments.input_size, 3)
+
+
+def facts(model: keras.Model) -> dict[str, int | float]:
+    """How large a network is; what follows from the image's size, for one image."""
+    return {
+        "parameters": model.count_params(),
+        "macs": sum(count_macs(layer) for layer in model.layers),
+        "activation_mb": round(max(activation_mb(layer) for layer in model.layers), 2),
+    }
+
+
+def count_macs(layer: keras.Layer) -> int:
+    """Multiply-accumulates of one image in a convolution (depthwise or not) or dense layer; the others count as none.
+
+    Each number of such a layer's kernel is used once for each position of its output.
+    """
+    if not hasattr(layer, "kernel"):
+        return 0
+    return math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:-1])
+
+
+def activation_mb(layer: keras.Layer) -> float:
+    """Inputs and outputs of a layer for one image, in MB of 2^20 bytes, as float32.
+
+    0 for what the converter fuses with the layer before, or what can work in place.
+    """
+    if isinstance(layer, IN_PLACE):
+        return 0.0
+    tensors = [*keras.tree.flatten(layer.input), *keras.tree.flatten(layer.output)]
+    return 4 * sum(math.prod(tensor.shape[1:]) for tensor in tensors) / 2**20
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Source `directory`: TFLite files that are already there."""
+"""Source `directory`: model files that are already there."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from modelzoo import manifest
+from modelzoo.catalogue import FORMATS
 from modelzoo.ensure import Failure, Wanted
 from modelzoo.errors import ZooError
 from modelzoo.manifest import Entry
@@ -20,7 +21,7 @@ STUDY_SUFFIXES = {"float32": "", "dynamic_range": "_quant"}
 def file_names(wanted: Wanted) -> list[str]:
     """The names a model's file may have: ours first, then the study's."""
     names = [wanted.file]
-    if wanted.variant in STUDY_SUFFIXES:
+    if wanted.variant in STUDY_SUFFIXES and wanted == Wanted(wanted.model, wanted.variant):
         names.append(f"{wanted.model}{STUDY_SUFFIXES[wanted.variant]}.tflite")
     return names
 
@@ -41,7 +42,7 @@ class Directory:
     def __init__(self, path: Path) -> None:
         self._path = path.expanduser().resolve()
         try:
-            self._names = sorted(file.name for file in self._path.iterdir() if file.suffix == ".tflite")
+            self._names = sorted(file.name for file in self._path.iterdir() if file.suffix[1:] in FORMATS)
         except OSError as error:
             raise ZooError(f"model directory {self._path} cannot be read ({error.strerror})") from error
         self._described: dict[str, Entry] = {}
@@ -62,7 +63,7 @@ class Directory:
                 yield Failure(each, self._absent(each))
                 continue
             try:
-                manifest.check_is_tflite(file)
+                manifest.check_format(file, each.format)
                 entry = self._describe(each, file)
                 _link(directory / each.file, file)
             except ZooError as error:
@@ -76,13 +77,14 @@ class Directory:
 
     def _absent(self, wanted: Wanted) -> str:
         names = " or ".join(file_names(wanted))
-        found = ", ".join(self._names) or "no .tflite files"
+        found = ", ".join(self._names) or f"no files of {', '.join(FORMATS)}"
         return f"{self._path} has no {names}; it has: {found}"
 
     def _describe(self, wanted: Wanted, file: Path) -> Entry:
         sha256 = manifest.sha256(file)
         known = self._described.get(file.name)
-        entry = Entry(wanted.model, wanted.variant, wanted.file, file.stat().st_size, sha256, source="directory")
+        size_bytes = file.stat().st_size
+        entry = Entry(wanted.model, wanted.variant, wanted.file, size_bytes, sha256, source="directory", **wanted.named)
         if known is None or known.sha256 != sha256:
             return entry
         return replace(known, model=entry.model, variant=entry.variant, file=entry.file, source="directory")

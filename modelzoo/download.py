@@ -15,7 +15,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from modelzoo import manifest
-from modelzoo.catalogue import near
+from modelzoo.catalogue import FORMATS, near
 from modelzoo.ensure import Failure, Wanted, publish
 from modelzoo.errors import ZooError
 from modelzoo.manifest import Entry
@@ -24,6 +24,9 @@ from modelzoo.resources import Say
 # Seconds to connect, and between two pieces of an answer.
 TIMEOUT_S = (10, 60)
 CHUNK_BYTES = 1 << 16
+KNOWN_WEIGHTS = ("imagenet", "brain-mri", "random", "unknown")
+
+_ENDING = re.compile(rf"(\.b\d+)?(\.s\d+)?\.({'|'.join(FORMATS)})$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +47,16 @@ class Download:
     """Download what a list names; each file's sha256 must be what the list says.
 
     A list is TSV with a header line, or a JSON array of objects, with the fields model, variant, url, sha256 and, where
-    it is known, weights (`imagenet` or `random`). It is a file or a URL. Raises ZooError when it cannot be used.
+    it is known, weights (`imagenet`, `brain-mri` or `random`). Where the URL ends like our file names
+    (`.b8.s448.tflite`, `.pt2`), that is the file's batch size, input size and format. The list is a file or a URL.
+    Raises ZooError when it cannot be used.
     """
 
     subdirectory = "download"
     verb = "download"
 
     def __init__(self, download_list: str) -> None:
-        self._session = requests.Session()
-        retry = Retry(total=3, backoff_factor=0.3, status_forcelist=(429, 500, 502, 503, 504), raise_on_status=False)
-        for scheme in ("https://", "http://"):
-            self._session.mount(scheme, HTTPAdapter(max_retries=retry))
-        # As stored: a compressed transfer could not be resumed, and its length could not be checked.
-        self._session.headers["Accept-Encoding"] = "identity"
+        self._session = new_session()
         self._name = shown(download_list) if is_url(download_list) else download_list
         self._listed = parse_list(self._read(download_list), source=self._name)
 
@@ -81,7 +81,7 @@ class Download:
                     (directory / each.file).replace(part)
                 else:
                     say(f"downloading {each.key} from {shown(listed.url)} ...")
-                    self._fetch(listed, part)
+                    fetch(self._session, listed.url, part, listed.sha256, promised_by="the list")
                 entry = publish(part, each, directory, source="download", weights=listed.weights, url=listed.public_url)
             except ZooError as error:
                 yield Failure(each, str(error))
@@ -102,40 +102,57 @@ class Download:
             raise ZooError(f"download list {self._name} cannot be fetched ({explain(error)})") from error
         return response.text
 
-    def _fetch(self, listed: Listed, part: Path) -> None:
-        """Download a file until its sha256 is right, going on where an attempt or an earlier run broke off.
 
-        A transfer that breaks off is taken up again as long as each attempt brings something. Raises ZooError; what has
-        arrived is then kept for the next run.
-        """
-        while True:
-            have = _size(part)
-            try:
-                self._transfer(listed.url, part, have)
-            except requests.HTTPError as error:
-                raise ZooError(f"{shown(listed.url)}: {explain(error)}") from error
-            except requests.RequestException as error:
-                if _size(part) > have:
-                    continue
-                arrived = f"; {_size(part):,} bytes have arrived, run it again for the rest" if have else ""
-                raise ZooError(f"{shown(listed.url)}: {explain(error)}{arrived}") from error
-            found = manifest.sha256(part)
-            if found == listed.sha256:
-                return
-            part.unlink()
-            # A part that was there may have been of something else; all of it anew will tell.
-            if not have:
-                raise ZooError(f"{shown(listed.url)}: its sha256 is {found}, the list says {listed.sha256}")
+def new_session() -> requests.Session:
+    """A session that asks busy servers again."""
+    session = requests.Session()
+    retry = Retry(total=3, backoff_factor=0.3, status_forcelist=(429, 500, 502, 503, 504), raise_on_status=False)
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, HTTPAdapter(max_retries=retry))
+    # As stored: a compressed transfer could not be resumed, and its length could not be checked.
+    session.headers["Accept-Encoding"] = "identity"
+    return session
 
-    def _transfer(self, url: str, part: Path, have: int) -> None:
-        headers = {"Range": f"bytes={have}-"} if have else {}
-        with self._session.get(url, stream=True, timeout=TIMEOUT_S, headers=headers) as response:
-            if have and response.status_code == requests.codes.requested_range_not_satisfiable:
-                return  # There is no more of it: the sha256 tells whether that is all.
-            response.raise_for_status()
-            with part.open("ab" if response.status_code == requests.codes.partial_content else "wb") as file:
-                for chunk in response.iter_content(CHUNK_BYTES):
-                    file.write(chunk)
+
+def fetch(session: requests.Session, url: str, part: Path, sha256: str, promised_by: str) -> None:
+    """Download a file until its sha256 is right, going on where an attempt or an earlier run broke off.
+
+    A transfer that breaks off is taken up again as long as each attempt brings something. Raises ZooError; what has
+    arrived is then kept for the next run.
+
+    Args:
+        sha256: of the file, or the beginning of it.
+        promised_by: what says so, for the message.
+    """
+    while True:
+        have = _size(part)
+        try:
+            _transfer(session, url, part, have)
+        except requests.HTTPError as error:
+            raise ZooError(f"{shown(url)}: {explain(error)}") from error
+        except requests.RequestException as error:
+            if _size(part) > have:
+                continue
+            arrived = f"; {_size(part):,} bytes have arrived, run it again for the rest" if have else ""
+            raise ZooError(f"{shown(url)}: {explain(error)}{arrived}") from error
+        found = manifest.sha256(part)
+        if found.startswith(sha256):
+            return
+        part.unlink()
+        # A part that was there may have been of something else; all of it anew will tell.
+        if not have:
+            raise ZooError(f"{shown(url)}: its sha256 is {found}, {promised_by} says {sha256}")
+
+
+def _transfer(session: requests.Session, url: str, part: Path, have: int) -> None:
+    headers = {"Range": f"bytes={have}-"} if have else {}
+    with session.get(url, stream=True, timeout=TIMEOUT_S, headers=headers) as response:
+        if have and response.status_code == requests.codes.requested_range_not_satisfiable:
+            return  # There is no more of it: the sha256 tells whether that is all.
+        response.raise_for_status()
+        with part.open("ab" if response.status_code == requests.codes.partial_content else "wb") as file:
+            for chunk in response.iter_content(CHUNK_BYTES):
+                file.write(chunk)
 
 
 def _size(path: Path) -> int:
@@ -183,7 +200,9 @@ def parse_list(text: str, source: str) -> dict[str, Listed]:
     listed = {}
     for number, row in rows:
         try:
-            listed[f"{row['model']}.{row['variant']}"] = _parse_row(row)
+            each = _parse_row(row)
+            ending = _ENDING.search(urlsplit(each.url).path)
+            listed[manifest.key(f"{row['model']}.{row['variant']}{ending[0] if ending else ''}")] = each
         except (KeyError, TypeError, ValueError) as error:
             problem = f"no field {error}" if isinstance(error, KeyError) else str(error)
             raise ZooError(
@@ -201,6 +220,6 @@ def _parse_row(row: dict[str, str]) -> Listed:
         raise ValueError(f"'{shown(url)}' is not an http or https URL")
     if not re.fullmatch("[0-9a-f]{64}", sha256):
         raise ValueError(f"'{sha256}' is not a sha256")
-    if weights not in ("imagenet", "random", "unknown"):
-        raise ValueError(f"weights '{weights}' are neither imagenet nor random nor unknown")
+    if weights not in KNOWN_WEIGHTS:
+        raise ValueError(f"weights '{weights}' are none of {', '.join(KNOWN_WEIGHTS)}")
     return Listed(url, sha256, weights)

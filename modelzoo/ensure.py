@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from modelzoo import manifest
+from modelzoo.catalogue import MODELS
 from modelzoo.errors import ZooError
 from modelzoo.manifest import Entry
 from modelzoo.resources import Say, locked
@@ -17,18 +18,50 @@ from modelzoo.resources import Say, locked
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One model in one variant."""
+    """One model in one variant, as one file.
+
+    Attributes:
+        batch_size: images per inference that a tflite file is made for; None in the other formats, which take any.
+        input_size: height and width of the image, in pixels; None = the model's own.
+    """
 
     model: str
     variant: str
+    format: str = "tflite"
+    batch_size: int | None = 1
+    input_size: int | None = None
 
     @property
     def key(self) -> str:
-        return f"{self.model}.{self.variant}"
+        return manifest.key(self.file)
 
     @property
     def file(self) -> str:
-        return f"{self.key}.tflite"
+        """`ResNet18.float32.b8.s448.tflite`: batch and input size only where they are not 1 and the model's own."""
+        batch = f".b{self.batch_size}" if self.batch_size not in (None, 1) else ""
+        size = f".s{self.input_size}" if self.input_size else ""
+        return f"{self.model}.{self.variant}{batch}{size}.{self.format}"
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """What the file's name says of it, for the manifest: where it says nothing, that is not known."""
+        return {
+            "format": self.format,
+            "batch_size": None if self.batch_size == 1 else self.batch_size,
+            "input_size": self.input_size,
+        }
+
+
+def file_of(model: str, variant: str, file_format: str, batch_size: int, input_size: int | None) -> Wanted:
+    """Return the file that serves a batch and an input size (None = the model's own)."""
+    own = MODELS[model].input_size if model in MODELS else None
+    return Wanted(
+        model,
+        variant,
+        file_format,
+        batch_size if file_format == "tflite" else None,
+        None if input_size == own else input_size,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +126,7 @@ def ensure(source: Source, wanted: Sequence[Wanted], models_dir: Path, say: Say,
             say(reason)
             outcome.failed += [Failure(each, reason) for each in missing.values()]
     absent = missing.keys() | {failure.wanted.key for failure in outcome.failed}
-    outcome.models = [entries[each.key] for each in wanted if each.key not in absent]
+    outcome.models = [_completed(entries[each.key]) for each in wanted if each.key not in absent]
     return outcome
 
 
@@ -142,6 +175,14 @@ def _inspect(
     return entries, reasons | manifest.damage(directory, current)
 
 
+def _completed(entry: Entry) -> Entry:
+    """The entry with its MACs, where an older modelzoo built the model and recorded none."""
+    model = MODELS.get(entry.model)
+    if model is None or entry.macs or (entry.parameters, entry.input_size) != (model.parameters, model.input_size):
+        return entry
+    return replace(entry, macs=model.macs, activation_mb=model.activation_mb)
+
+
 def _unusable(directory: Path, error: OSError) -> str:
     return f"models directory {directory} cannot be used ({error.strerror or error}); choose another with --dir"
 
@@ -164,12 +205,12 @@ def workspace(directory: Path) -> Iterator[Path]:
 def publish(unfinished: Path, wanted: Wanted, directory: Path, **facts: Any) -> Entry:
     """Move a finished file to its name in the models directory and return its entry.
 
-    Raises ZooError when it is not a TFLite model.
+    Raises ZooError when it is not of the wanted format.
     """
-    manifest.check_is_tflite(unfinished)
+    manifest.check_format(unfinished, wanted.format)
     size_bytes, sha256 = unfinished.stat().st_size, manifest.sha256(unfinished)
     unfinished.replace(directory / wanted.file)
-    return Entry(wanted.model, wanted.variant, wanted.file, size_bytes, sha256, **facts)
+    return Entry(wanted.model, wanted.variant, wanted.file, size_bytes, sha256, **(wanted.named | facts))
 
 
 def describe(entries: Sequence[Entry]) -> str:

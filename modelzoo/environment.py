@@ -1,4 +1,4 @@
-"""The model builder's environment: TensorFlow, apart from what the controller needs, made once and cached."""
+"""The model builders' environments: TensorFlow and PyTorch, apart from what the controller needs, made once, cached."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -16,37 +17,85 @@ from modelzoo.errors import ZooError
 from modelzoo.paths import REPOSITORY
 from modelzoo.resources import Say, check_disk, locked
 
-REQUIREMENTS = REPOSITORY / "requirements-models.txt"
-DISK_GB = 2.0
 # What pip says that is worth seeing: downloads take minutes on a slow link.
 PIP_PROGRESS = ("Downloading ", "Installing collected packages")
 
 
-def builder_python(cache: Path, say: Say, requirements: Path = REQUIREMENTS) -> Path:
-    """Return the Python of the environment for these requirements, making the environment when it is missing.
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """One environment.
 
-    An environment appears under its name by rename, complete. Raises ZooError when it cannot be made.
+    Attributes:
+        name: begins the name of its directory in the cache.
+        title: what it is for people.
+        requirements: the file with what is installed in it.
+        makers: the packages whose versions determine the bytes of the models that it makes.
+        from_index: packages that are taken from `index` where that can be reached, and in any case before the others.
+        size_gb: what it takes on disk when it is there.
     """
-    environment = cache / "venvs" / f"models-{_key(requirements)}"
-    python = environment / "bin" / "python"
+
+    name: str
+    title: str
+    requirements: Path
+    makers: tuple[str, ...] = ()
+    from_index: tuple[str, ...] = ()
+    index: str = ""
+    size_gb: float = 0.1
+
+    def pinned_versions(self) -> dict[str, str]:
+        """Return the versions of the makers that the requirements pin."""
+        return {name: self._pins()[name] for name in self.makers}
+
+    def pip_steps(self) -> list[list[str]]:
+        """Return the arguments of each `pip install` that it takes.
+
+        What is taken from an index comes first, alone, and that index is asked once: pip asks every index for every
+        package, and one that cannot be reached would take it nearly ten seconds each time.
+        """
+        pins = self._pins()
+        first = ["--no-deps", "--retries", "1", "--extra-index-url", self.index]
+        steps = [[*first, *(f"{name}=={pins[name]}" for name in self.from_index)]] if self.from_index else []
+        return [*steps, ["-r", str(self.requirements)]]
+
+    def _pins(self) -> dict[str, str]:
+        pins = re.findall(r"^([\w-]+)==([\w.]+)", self.requirements.read_text(encoding="utf-8"), re.MULTILINE)
+        return {name.removesuffix("-cpu"): version for name, version in pins}
+
+
+TENSORFLOW = Environment(
+    "models", "TensorFlow", REPOSITORY / "requirements-models.txt", ("tensorflow", "keras"), size_gb=1.6
+)
+TORCH = Environment(
+    "torch",
+    "PyTorch",
+    REPOSITORY / "requirements-torch.txt",
+    ("torch", "torchvision", "onnx", "onnxscript", "litert-torch", "ai-edge-quantizer"),
+    # Without CUDA: that of PyPI for x86_64 needs several GB of it.
+    from_index=("torch", "torchvision"),
+    index="https://download.pytorch.org/whl/cpu",
+    size_gb=2.3,
+)
+
+
+def builder_python(cache: Path, say: Say, environment: Environment = TENSORFLOW) -> Path:
+    """Return the Python of an environment, making the environment when it is missing.
+
+    It appears under its name by rename, complete. Raises ZooError when it cannot be made.
+    """
+    directory = cache / "venvs" / f"{environment.name}-{_key(environment.requirements)}"
+    python = directory / "bin" / "python"
     # A Python that was uninstalled leaves a link to nowhere.
     if not os.access(python, os.X_OK):
         try:
-            with locked(environment.with_suffix(".lock"), say):
+            with locked(directory.with_suffix(".lock"), say):
                 if not os.access(python, os.X_OK):
-                    _make(environment, requirements, say)
+                    _make(environment, directory, say)
         except OSError as error:
             raise ZooError(
-                f"environment {environment} cannot be made ({error.strerror}); put the cache elsewhere "
+                f"environment {directory} cannot be made ({error.strerror}); put the cache elsewhere "
                 "with EDGEBENCH_CACHE"
             ) from error
     return python
-
-
-def pinned_versions(requirements: Path = REQUIREMENTS) -> dict[str, str]:
-    """Return the versions of TensorFlow and Keras that the requirements pin."""
-    pins = re.findall(r"^(tensorflow|keras)(?:-cpu)?==([\w.]+)", requirements.read_text(encoding="utf-8"), re.MULTILINE)
-    return dict(pins)
 
 
 def _key(requirements: Path) -> str:
@@ -54,23 +103,25 @@ def _key(requirements: Path) -> str:
     return hashlib.sha256(content).hexdigest()[:12]
 
 
-def _make(environment: Path, requirements: Path, say: Say) -> None:
-    unfinished = environment.with_suffix(".unfinished")
-    log = environment.with_suffix(".log")
+def _make(environment: Environment, directory: Path, say: Say) -> None:
+    title = environment.title
+    unfinished = directory.with_suffix(".unfinished")
+    log = directory.with_suffix(".log")
     shutil.rmtree(unfinished, ignore_errors=True)
-    shutil.rmtree(environment, ignore_errors=True)
-    check_disk(environment, DISK_GB, "the environment for building models")
-    say(f"installing TensorFlow in {environment} (about 1.6 GB, once) ...")
+    shutil.rmtree(directory, ignore_errors=True)
+    check_disk(directory, 1.25 * environment.size_gb, f"the environment for building models with {title}")
+    say(f"installing {title} in {directory} (about {environment.size_gb:.1f} GB, once) ...")
     pip = [str(unfinished / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
     with log.open("w", encoding="utf-8") as output:
-        _run([sys.executable, "-m", "venv", str(unfinished)], output, say)
-        _run([*pip, "--progress-bar", "off", "-r", str(requirements)], output, say)
-    unfinished.rename(environment)
+        _run([sys.executable, "-m", "venv", str(unfinished)], title, output, say)
+        for arguments in environment.pip_steps():
+            _run([*pip, "--progress-bar", "off", *arguments], title, output, say)
+    unfinished.rename(directory)
     log.unlink()
-    say("installed TensorFlow")
+    say(f"installed {title}")
 
 
-def _run(command: list[str], log: TextIO, say: Say) -> None:
+def _run(command: list[str], title: str, log: TextIO, say: Say) -> None:
     """Run a command with its output in a log, passing on the lines that show progress."""
     last = ""
     with subprocess.Popen(
@@ -86,4 +137,4 @@ def _run(command: list[str], log: TextIO, say: Say) -> None:
             process.kill()
             raise
     if process.returncode != 0:
-        raise ZooError(f"TensorFlow could not be installed: {last} (the whole output is in {log.name})")
+        raise ZooError(f"{title} could not be installed: {last} (the whole output is in {log.name})")

@@ -17,6 +17,14 @@ from modelzoo.resources import usable_cores
 NAME = "manifest.json"
 SCHEMA = 1
 
+# Format -> what it is, and where which bytes tell: a flatbuffer's identifier, a zip archive, the tag of a protobuf's
+# first field.
+_BEGINNINGS = {
+    "tflite": ("a TFLite model", 4, b"TFL3"),
+    "pt2": ("an archive of torch.export", 0, b"PK\x03\x04"),
+    "onnx": ("an ONNX model", 0, b"\x08"),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -26,8 +34,13 @@ class Entry:
         file: its name in the manifest's directory.
         input_size: height and width of the input image, in pixels.
         source: `build`, `download` or `directory`.
-        weights: `random`, `imagenet` or `unknown`; results on random weights say nothing about accuracy.
+        weights: `random`, what trained weights were trained on (`imagenet`, `brain-mri`), or `unknown`; results on
+            random weights say nothing about accuracy.
         weights_seed: of random weights.
+        macs: multiply-accumulates of one image at this input size; FLOPs are twice as many.
+        activation_mb: inputs and outputs of one image's largest operation, in MB of 2^20 bytes, as float32.
+        format: `tflite`, `pt2` (torch.export) or `onnx`.
+        batch_size: images per inference; None also where the file takes any.
         url: where anybody can download it; None also where the URL has a user, password or query, which may be secret.
         recipe: sha256 of what determines the file's bytes or where it came from.
         versions: of the packages that made it.
@@ -42,6 +55,9 @@ class Entry:
     weights: str = "unknown"
     weights_seed: int | None = None
     parameters: int | None = None
+    macs: int | None = None
+    activation_mb: float | None = None
+    format: str = "tflite"
     batch_size: int | None = None
     input_size: int | None = None
     url: str | None = None
@@ -50,7 +66,12 @@ class Entry:
 
     @property
     def key(self) -> str:
-        return f"{self.model}.{self.variant}"
+        return key(self.file)
+
+
+def key(file: str) -> str:
+    """What names a model file in the manifest and to people; that a file is TFLite goes without saying."""
+    return file.removesuffix(".tflite")
 
 
 def read(directory: Path) -> dict[str, Entry]:
@@ -115,12 +136,13 @@ def digest(document: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def check_is_tflite(path: Path) -> None:
-    """Raise ZooError unless a file is a TFLite model: a flatbuffer with the identifier TFL3 at offset 4."""
+def check_format(path: Path, file_format: str) -> None:
+    """Raise ZooError unless a file begins like one of a format."""
+    title, offset, expected = _BEGINNINGS[file_format]
     try:
         with path.open("rb") as file:
-            head = file.read(8)
+            found = file.read(offset + len(expected))[offset:]
     except OSError as error:
         raise ZooError(f"{path}: cannot be read ({error.strerror})") from error
-    if head[4:8] != b"TFL3":
-        raise ZooError(f"{path}: not a TFLite model ('TFL3' expected at byte 4, {head[4:8]!r} found)")
+    if found != expected:
+        raise ZooError(f"{path}: not {title} ({expected!r} expected at byte {offset}, {found!r} found)")

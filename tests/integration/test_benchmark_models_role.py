@@ -88,6 +88,22 @@ def test_a_local_host_may_use_the_controllers_files(play, tmp_path):
     assert play(benchmark_models_host_dir="{{ benchmark_models_controller_dir }}").changed() == 0
 
 
+def test_runners_batch_and_input_sizes_say_which_files_are_there(play, tmp_path, source_dir):
+    """`compiled` is what the runner torch makes of the float32 file; an archive of PyTorch takes any batch."""
+    wanted = ["Tiny.float32.b8.s448.tflite", "Tiny.float32.s448.tflite", "Tiny.float32.s448.pt2"]
+    for name in wanted:
+        head = b"PK\3\4" if name.endswith("pt2") else b"\0\0\0\0TFL3"
+        (source_dir / name).write_bytes(head + name.encode())
+    done = play(
+        campaign_variants=["float32", "compiled"],
+        campaign_runners=["litert", "torch", "benchmark_model"],
+        campaign_batch_sizes=[1, 8],
+        campaign_input_sizes=[448],
+    )
+    assert done.rc == 0, done.stdout
+    assert sorted(path.name for path in (tmp_path / "host/models").glob("[!.]*")) == sorted(wanted)
+
+
 def test_a_model_that_cannot_be_had_is_named(play):
     result = play(campaign_models=["Tiny", "Teeny"])
     message = result.failure()

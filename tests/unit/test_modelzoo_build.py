@@ -1,4 +1,4 @@
-"""Building: what is built, what is not built again, what is refused. A small program stands in for convert.py."""
+"""Building: what is built, what is not built again, what is refused. A small program stands in for both converters."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from modelzoo.build import Build
+from modelzoo.build import FRAMEWORKS, Build
+from modelzoo.catalogue import MODELS
 from modelzoo.ensure import Wanted, ensure
-from modelzoo.errors import UsageError
+from modelzoo.environment import TENSORFLOW
+from modelzoo.errors import UsageError, ZooError
+from modelzoo.manifest import digest
 
 FAKE_CONVERTER = """
 import argparse, json, os, pathlib, sys, time
 parser = argparse.ArgumentParser()
-for name in ("network", "variant", "weights", "seed", "batch-size", "input-size", "output", "facts"):
+for name in ("framework", "network", "format", "variant", "weights", "seed", "input-size", "output", "facts"):
     parser.add_argument("--" + name, required=True)
+parser.add_argument("--batch-size")
 options = parser.parse_args()
 here = pathlib.Path(__file__).parent
 key = options.network + "." + options.variant
@@ -36,9 +40,11 @@ if (here / (key + ".fails")).exists():
     sys.exit("ValueError: no such operation")
 if (here / (key + ".is_killed")).exists():
     os.kill(os.getpid(), 9)
-head = b"oops" if (here / (key + ".writes_nonsense")).exists() else b"\\0\\0\\0\\0TFL3"
+head = {"tflite": b"\\0\\0\\0\\0TFL3", "pt2": b"PK\\3\\4", "onnx": b"\\x08"}[options.format]
+if (here / (key + ".writes_nonsense")).exists():
+    head = b"oops"
 pathlib.Path(options.output).write_bytes(head + (key + options.seed).encode())
-facts = {"parameters": 7, "peak_memory_gb": 0.5, "versions": {"tensorflow": "0"}}
+facts = {"parameters": 7, "macs": 70, "activation_mb": 0.7, "peak_memory_gb": 0.5, "versions": {"tensorflow": "0"}}
 pathlib.Path(options.facts).write_text(json.dumps(facts))
 with (here / "calls").open("a") as calls:
     calls.write(key + " end\\n")
@@ -59,8 +65,8 @@ class Zoo:
         (self.root / lever).touch()
 
     def build(self, **options) -> Build:
-        def converter(cache, say):
-            return [sys.executable, str(self.root / "convert.py")]
+        def converter(framework, cache, say):
+            return [sys.executable, str(self.root / "convert.py"), f"--framework={framework}"]
 
         return Build(self.root / "cache", **{"converter": converter, "memory_gb": lambda: 100.0, "cores": 2} | options)
 
@@ -96,7 +102,7 @@ def test_builds_what_is_missing_and_nothing_twice(zoo):
     assert [entry.key for entry in first.models] == ["MobileNet.float32", "MobileNet.int8"]
     assert files(zoo.directory) == [".lock", "MobileNet.float32.tflite", "MobileNet.int8.tflite", "manifest.json"]
     entry = zoo.manifest()["MobileNet.float32"]
-    assert entry["parameters"] == 7
+    assert (entry["parameters"], entry["macs"], entry["activation_mb"]) == (7, 70, 0.7)
     assert entry["weights"] == "random"
     assert entry["input_size"] == 224
     assert entry["size_bytes"] == (zoo.directory / entry["file"]).stat().st_size
@@ -280,7 +286,10 @@ def alive(pid: int) -> bool:
 @pytest.mark.parametrize(
     ("key", "message"),
     [
-        ("Mobilenet.float32", "unknown model 'Mobilenet' (did you mean MobileNet?); known: MobileNet, InceptionV3"),
+        (
+            "Mobilenet.float32",
+            "unknown model 'Mobilenet' (did you mean MobileNet or MobileNetV3Small?); known: MobileNet, Inc",
+        ),
         ("VGG16.float", "unknown variant 'float' (did you mean float32 or float16?); known: float32, dynamic_range"),
         ("Foo.float32", "unknown model 'Foo'; known: MobileNet"),
     ],
@@ -296,3 +305,94 @@ def test_a_models_directory_that_cannot_be_used_is_named(zoo):
     outcome = zoo.ensure("MobileNet.float32")
     assert str(zoo.models) in outcome.failed[0].reason
     assert "--dir" in outcome.failed[0].reason
+
+
+RESNET18 = Wanted("ResNet18", "float32")
+
+
+def test_each_framework_has_its_program_and_one_that_is_not_wanted_is_left_alone(zoo):
+    zoo.ensure("MobileNet.float32")
+    asked = []
+
+    def converter(framework, cache, say):
+        asked.append(framework)
+        return [sys.executable, str(zoo.root / "convert.py"), f"--framework={framework}"]
+
+    assert zoo.ensure("MobileNet.float32", "VGG16.float32", converter=converter).failed == []
+    assert asked == ["keras"]
+    assert zoo.ensure("ResNet18.float32", converter=converter).failed == []
+    assert asked == ["keras", "torch"]
+
+
+def test_a_framework_that_cannot_be_installed_leaves_the_others_models_usable(zoo):
+    def converter(framework, cache, say):
+        if framework == "torch":
+            raise ZooError("PyTorch could not be installed: no space left")
+        return [sys.executable, str(zoo.root / "convert.py"), f"--framework={framework}"]
+
+    outcome = zoo.ensure("ResNet18.float32", "MobileNet.float32", "UNet.float32", converter=converter)
+    assert [entry.key for entry in outcome.models] == ["MobileNet.float32"]
+    assert {failure.reason for failure in outcome.failed} == {"PyTorch could not be installed: no space left"}
+
+
+def test_formats_batch_and_input_sizes_are_files_of_their_own(zoo):
+    wanted = [
+        RESNET18,
+        Wanted("ResNet18", "float32", "pt2", batch_size=None, input_size=448),
+        Wanted("ResNet18", "float32", "onnx", batch_size=None),
+        Wanted("MobileNet", "float32", batch_size=8, input_size=448),
+    ]
+    outcome = ensure(zoo.build(), wanted, zoo.models, zoo.said.append)
+    assert outcome.failed == []
+    assert [(entry.file, entry.format, entry.batch_size, entry.input_size) for entry in outcome.models] == [
+        ("ResNet18.float32.tflite", "tflite", 1, 224),
+        ("ResNet18.float32.s448.pt2", "pt2", None, 448),
+        ("ResNet18.float32.onnx", "onnx", None, 224),
+        ("MobileNet.float32.b8.s448.tflite", "tflite", 8, 448),
+    ]
+    assert len({entry.recipe for entry in outcome.models}) == 4
+    assert not ensure(zoo.build(), wanted, zoo.models, zoo.said.append).changed
+
+
+def test_what_was_built_before_there_were_formats_stays_and_gets_its_macs(zoo):
+    zoo.ensure("MobileNet.float32")
+    manifest = zoo.manifest()
+    entry = manifest["MobileNet.float32"]
+    for name in ("format", "macs", "activation_mb"):
+        del entry[name]
+    entry["parameters"] = MODELS["MobileNet"].parameters
+    (zoo.directory / "manifest.json").write_text(json.dumps({"schema": 1, "models": manifest}))
+
+    outcome = zoo.ensure("MobileNet.float32")
+
+    assert not outcome.changed
+    assert outcome.models[0].macs == MODELS["MobileNet"].macs
+    assert entry["recipe"] == digest(
+        {
+            "network": "MobileNet",
+            "variant": "float32",
+            "weights": "random",
+            "weights_seed": 0,
+            "batch_size": 1,
+            "input_size": 224,
+            "versions": TENSORFLOW.pinned_versions(),
+            "recipe_version": FRAMEWORKS["keras"].recipe_version,
+        }
+    )
+
+
+def test_larger_images_and_batches_take_more_memory():
+    model = MODELS["ResNet18"]
+    own = model.need_gb("float32", "tflite", 1, None)
+    assert own == model.need_gb("float32", "tflite", 1, 224) == model.memory_gb["float32", "tflite"]
+    assert own < model.need_gb("float32", "tflite", 8, 224) < model.need_gb("float32", "tflite", 8, 448)
+    # The first dense layer of VGG16 sees 14 x 14 positions instead of 7 x 7.
+    assert MODELS["VGG16"].size_mb("float32", 448) == pytest.approx((138_357_544 + 3 * 102_760_448) * 4 / 1e6)
+
+
+def test_keras_has_trained_weights_for_its_own_size_only(zoo):
+    wanted = [Wanted("MobileNet", "float32", input_size=448)]
+    zoo.build().check(wanted)
+    zoo.build(weights="imagenet").check([Wanted("ResNet18", "float32", input_size=448)])
+    with pytest.raises(UsageError, match="MobileNet with imagenet weights can have input size 224 only, not 448"):
+        zoo.build(weights="imagenet").check(wanted)

@@ -59,6 +59,9 @@ def test_all_there(modelzoo, source_dir, tmp_path):
         "weights": "unknown",
         "weights_seed": None,
         "parameters": None,
+        "macs": None,
+        "activation_mb": None,
+        "format": "tflite",
         "batch_size": None,
         "input_size": None,
         "url": None,
@@ -92,12 +95,39 @@ def test_check_changes_nothing(modelzoo, tmp_path):
     assert not (tmp_path / "cache").exists()
 
 
+def test_by_default_nothing_of_pytorch_is_wanted(modelzoo):
+    """Its environment is made for its models alone, so the study's users never install it."""
+    done = modelzoo("ensure", "--check")
+    assert done.returncode == 0, done.stderr
+    named = {line.split()[2].partition(".")[0] for line in done.stderr.splitlines() if line.startswith("would build")}
+    assert named == {name for name, model in MODELS.items() if model.framework == "keras"}
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        pytest.param(["--models=Mobilenet"], "did you mean MobileNet?", id="unknown model"),
+        pytest.param(["--models=Mobilenet"], "did you mean MobileNet or MobileNetV3Small?", id="unknown model"),
         pytest.param(["--variants=float32,quantized"], "unknown variant 'quantized'", id="unknown variant"),
         pytest.param(["--models=../../etc"], "names separated by commas", id="a name that is a path"),
+        pytest.param(
+            ["--formats=pt3"], "unknown format 'pt3' (did you mean pt2?); known: tflite, pt2, onnx", id="format"
+        ),
+        pytest.param(["--batch-sizes=0"], "'0': whole numbers above 0 separated by commas expected", id="batch size"),
+        pytest.param(
+            ["--models=MobileNet", "--formats=pt2,tflite"],
+            "format 'pt2' is to be had in none of these combinations: models MobileNet, ",
+            id="Keras in PyTorch's format",
+        ),
+        pytest.param(
+            ["--models=ResNet18", "--variants=float32,dynamic_range", "--formats=pt2"],
+            "variant 'dynamic_range' is to be had in none of these combinations: ",
+            id="quantized in PyTorch's format",
+        ),
+        pytest.param(
+            ["--models=MobileNet", "--weights=imagenet", "--input-sizes=448"],
+            "MobileNet with imagenet weights can have input size 224 only",
+            id="trained for another size",
+        ),
         pytest.param(["--models="], "names separated by commas", id="no names"),
         pytest.param(["--source=directory"], "--source directory needs --source-dir", id="no directory"),
         pytest.param(["--source=download"], "--download-list FILE|URL or --drive-folder", id="no list"),
@@ -126,12 +156,44 @@ def test_a_source_that_cannot_be_used_fails_every_model(modelzoo, tmp_path):
     assert line.endswith(": model directory /nowhere cannot be read (No such file or directory)")
 
 
-def test_list_shows_every_model(modelzoo):
+def test_list_shows_every_model(modelzoo, golden):
     done = modelzoo("list")
     assert done.returncode == 0
     for model in MODELS.values():
         assert model.name in done.stdout
         assert f"{model.parameters:,}" in done.stdout
+    golden("modelzoo_list.txt", done.stdout)
+
+
+def test_what_there_cannot_be_is_left_out(modelzoo):
+    """A tflite file for each batch and input size, one of the others for each input size; none twice."""
+    done = modelzoo(
+        "ensure",
+        "--check",
+        "--models=InceptionV3,ResNet18",
+        "--variants=float32,int8",
+        "--formats=tflite,pt2",
+        "--batch-sizes=1,2",
+        "--input-sizes=224,299",
+    )
+    assert done.returncode == 0, done.stderr
+    named = [line.split()[2].rstrip(":") for line in done.stderr.splitlines() if line.startswith("would build")]
+    assert named == [
+        "InceptionV3.float32.s224",
+        "InceptionV3.float32",
+        "InceptionV3.float32.b2.s224",
+        "InceptionV3.float32.b2",
+        "InceptionV3.int8.s224",
+        "InceptionV3.int8",
+        "InceptionV3.int8.b2.s224",
+        "InceptionV3.int8.b2",
+        "ResNet18.float32",
+        "ResNet18.float32.s299",
+        "ResNet18.float32.b2",
+        "ResNet18.float32.b2.s299",
+        "ResNet18.float32.pt2",
+        "ResNet18.float32.s299.pt2",
+    ]
 
 
 def test_a_second_run_waits_for_the_first(source_dir, tmp_path):

@@ -58,6 +58,27 @@ def test_files_are_used_in_place_under_our_names(there, tmp_path):
     assert again.models == outcome.models
 
 
+def test_format_batch_and_input_size_are_in_the_name(there, tmp_path):
+    (there / "Own.float32.s448.pt2").write_bytes(b"PK\x03\x04 an archive")
+    (there / "Own.float32.onnx").write_bytes(b"\x08\x0a a model")
+    (there / "MobileNet.float32.b8.tflite").write_bytes(tflite("eight at once"))
+    wanted = [
+        Wanted("Own", "float32", "pt2", None, 448),
+        Wanted("Own", "float32", "onnx", None),
+        Wanted("MobileNet", "float32", batch_size=8),
+        FLOAT,
+        Wanted("MobileNet", "dynamic_range", batch_size=8),
+    ]
+    outcome = ensure(Directory(there), wanted, tmp_path / "models", quiet)
+    assert [(entry.file, entry.format, entry.batch_size, entry.input_size) for entry in outcome.models] == [
+        ("Own.float32.s448.pt2", "pt2", None, 448),
+        ("Own.float32.onnx", "onnx", None, None),
+        ("MobileNet.float32.b8.tflite", "tflite", 8, None),
+        ("MobileNet.float32.tflite", "tflite", None, None),
+    ]
+    assert "has no MobileNet.dynamic_range.b8.tflite; it has: " in outcome.failed[0].reason
+
+
 def test_our_name_goes_before_the_studys(there, tmp_path):
     (there / FLOAT.file).write_bytes(tflite("ours"))
     outcome = ensure(Directory(there), [FLOAT], tmp_path / "models", quiet)
@@ -111,6 +132,15 @@ def test_what_is_no_model_is_refused_by_name(there, tmp_path, content, problem):
     outcome = ensure(Directory(there), [FLOAT, QUANTIZED], tmp_path / "models", quiet)
     assert [entry.key for entry in outcome.models] == ["MobileNet.dynamic_range"]
     assert outcome.failed[0].reason.startswith(f"{there / 'MobileNet.tflite'}: ")
+    assert problem in outcome.failed[0].reason
+
+
+@pytest.mark.parametrize(
+    ("file_format", "problem"), [("pt2", "not an archive of torch.export"), ("onnx", "not an ONNX model")]
+)
+def test_what_is_no_model_of_its_format_is_refused(there, tmp_path, file_format, problem):
+    (there / f"Own.float32.{file_format}").write_bytes(tflite("of another format"))
+    outcome = ensure(Directory(there), [Wanted("Own", "float32", file_format, None)], tmp_path / "models", quiet)
     assert problem in outcome.failed[0].reason
 
 

@@ -1,17 +1,20 @@
-"""Downloading from a list, against a real HTTP server that can be told to misbehave."""
+"""Downloading from a list, and trained weights, against a real HTTP server that can be told to misbehave."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from modelzoo.build import Build
 from modelzoo.download import Download, Listed, parse_list
 from modelzoo.ensure import Wanted, ensure
 from modelzoo.errors import ZooError
+from modelzoo.weights import fetched
 
 MODEL = b"\0\0\0\0TFL3" + bytes(range(256)) * 4096
 SHA256 = hashlib.sha256(MODEL).hexdigest()
@@ -250,3 +253,100 @@ def test_where_it_came_from_is_kept_unless_that_may_be_secret(server, tmp_path):
     outcome = ensure(Download(str(tmp_path / "l.json")), [KEY], tmp_path / "gone", say=said.append)
     assert outcome.failed[0].reason.startswith("http://127.0.0.1:9/m: ")
     assert "s3cret" not in "".join(said) + outcome.failed[0].reason
+
+
+def test_where_a_url_ends_like_our_file_names_that_is_what_the_file_is(server, tmp_path):
+    archive = b"PK\x03\x04 an archive"
+    server.files |= {"/d/ResNet18.float32.b8.s448.tflite": MODEL, "/d/anything.s448.pt2": archive}
+    rows = [
+        {
+            "model": "ResNet18",
+            "variant": "float32",
+            "url": server.url(path),
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "weights": "imagenet",
+        }
+        for path, content in server.files.items()
+    ]
+    (tmp_path / "l.json").write_text(json.dumps(rows))
+    wanted = [
+        Wanted("ResNet18", "float32", "tflite", 8, 448),
+        Wanted("ResNet18", "float32", "pt2", None, 448),
+        Wanted("ResNet18", "float32"),
+    ]
+    outcome = ensure(Download(str(tmp_path / "l.json")), wanted, tmp_path / "models", say=lambda _: None)
+    assert [(entry.file, entry.format, entry.batch_size, entry.input_size) for entry in outcome.models] == [
+        ("ResNet18.float32.b8.s448.tflite", "tflite", 8, 448),
+        ("ResNet18.float32.s448.pt2", "pt2", None, 448),
+    ]
+    assert "it has: ResNet18.float32.b8.s448, ResNet18.float32.s448.pt2" in outcome.failed[0].reason
+
+
+WEIGHTS = f"resnet18-{SHA256[:8]}.pth"
+
+
+@pytest.fixture
+def fetch(server, tmp_path):
+    """Serve a file and fetch it; returns its path."""
+    server.files[f"/{WEIGHTS}"] = MODEL
+
+    def fetch(name=WEIGHTS, mirror=None):
+        return fetched(server.url(f"/{name}"), mirror, tmp_path / "weights", lambda _: None)
+
+    return fetch
+
+
+def test_weights_are_fetched_once_and_again_when_they_are_damaged(fetch, server):
+    file = fetch()
+    assert (file.name, file.read_bytes()) == (WEIGHTS, MODEL)
+    assert fetch() == file
+    assert len(server.requests) == 1
+
+    file.write_bytes(MODEL[:-1])
+    assert fetch().read_bytes() == MODEL
+
+
+def test_a_mirror_is_asked_for_the_published_name(fetch, server):
+    server.files = {f"/mirror/{WEIGHTS}": MODEL}
+    assert fetch(mirror=server.url("/mirror/")).read_bytes() == MODEL
+
+
+def test_cut_weights_go_on_where_they_broke_off(fetch, server):
+    server.cuts = [300_000]
+    assert fetch().read_bytes() == MODEL
+    assert [asked is not None for _, asked in server.requests] == [False, True]
+
+
+def test_a_connection_that_stays_cut_is_said_and_the_next_run_goes_on(fetch, server):
+    server.cuts = [300_000, 0]
+    with pytest.raises(ZooError, match="bytes have arrived, run it again for the rest"):
+        fetch()
+    assert fetch().read_bytes() == MODEL
+
+
+def test_missing_weights_are_named(fetch, server):
+    with pytest.raises(ZooError, match=r"gone-00000000\.pth: 404 Not Found"):
+        fetch("gone-00000000.pth")
+
+
+def test_what_is_not_what_its_name_says_is_refused(fetch, server, tmp_path):
+    name = "resnet18-f37072fd.pth"
+    server.files[f"/{name}"] = MODEL
+    with pytest.raises(ZooError, match=f"{name}: its sha256 is {SHA256}, its name says f37072fd"):
+        fetch(name)
+    assert [path.name for path in (tmp_path / "weights").iterdir()] == [".lock"]
+
+
+def test_a_model_whose_weights_cannot_be_had_fails_alone(server, tmp_path):
+    """The converter, which prints nothing and makes no file, would fail otherwise; MobileNet is Keras's to download."""
+    build = Build(
+        tmp_path,
+        weights="imagenet",
+        weights_url=server.url("/"),
+        converter=lambda framework, cache, say: [sys.executable, "-c", "raise SystemExit('converted')"],
+    )
+    wanted = [Wanted("ResNet18", "float32"), Wanted("MobileNet", "float32")]
+    outcome = ensure(build, wanted, tmp_path / "models", lambda _: None)
+    reasons = {failure.wanted.model: failure.reason for failure in outcome.failed}
+    assert reasons["ResNet18"] == f"{server.url('/resnet18-f37072fd.pth')}: 404 Not Found"
+    assert "converted" in reasons["MobileNet"]

@@ -1,4 +1,4 @@
-"""The model builder's environment, with requirements that need no network."""
+"""The model builders' environments, with requirements that need no network."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from modelzoo.environment import builder_python, pinned_versions
+from modelzoo.environment import TENSORFLOW, TORCH, Environment, builder_python
 from modelzoo.errors import ZooError
 
 
@@ -18,14 +18,15 @@ def test_the_environment_is_made_once_and_again_when_the_requirements_change(tmp
     requirements = tmp_path / "requirements.txt"
     requirements.write_text("# nothing\n")
     said = []
-    python = builder_python(tmp_path / "cache", said.append, requirements)
+    environment = Environment("some", "Something", requirements)
+    python = builder_python(tmp_path / "cache", said.append, environment)
     assert subprocess.run([python, "-c", "import sys; print(sys.prefix)"], capture_output=True, text=True, check=True)
     assert len(said) == 2
-    assert builder_python(tmp_path / "cache", said.append, requirements) == python
+    assert builder_python(tmp_path / "cache", said.append, environment) == python
     assert len(said) == 2
 
     requirements.write_text("# nothing else\n")
-    assert builder_python(tmp_path / "cache", said.append, requirements) != python
+    assert builder_python(tmp_path / "cache", said.append, environment) != python
 
 
 def test_an_installation_that_fails_or_was_interrupted_leaves_nothing_that_looks_complete(tmp_path):
@@ -33,9 +34,10 @@ def test_an_installation_that_fails_or_was_interrupted_leaves_nothing_that_looks
     requirements.write_text("./no-such-package.whl\n")
     for _ in range(2):  # The second time there is a rest of the first.
         with pytest.raises(
-            ZooError, match=r"could not be installed: .*no-such-package.* \(the whole output is in .*log\)"
+            ZooError,
+            match=r"Something could not be installed: .*no-such-package.* \(the whole output is in .*log\)",
         ):
-            builder_python(tmp_path / "cache", quiet, requirements)
+            builder_python(tmp_path / "cache", quiet, Environment("some", "Something", requirements))
     assert not [path for path in (tmp_path / "cache/venvs").iterdir() if path.suffix == ""]
 
 
@@ -45,5 +47,6 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path):
         builder_python(tmp_path / "cache", quiet)
 
 
-def test_the_recipe_sees_the_pinned_versions():
-    assert sorted(pinned_versions()) == ["keras", "tensorflow"]
+@pytest.mark.parametrize("environment", [TENSORFLOW, TORCH], ids=lambda environment: environment.title)
+def test_the_recipe_sees_the_pinned_versions(environment):
+    assert tuple(environment.pinned_versions()) == environment.makers
