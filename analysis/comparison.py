@@ -56,8 +56,8 @@ A, B = SIDES = ("A", "B")
 REGRESSION, UNCERTAIN, NO_REGRESSION = "regression", "uncertain", "no regression"
 OUTCOMES = (REGRESSION, stats.MISSING, stats.NOT_COMPARABLE, UNCERTAIN, NO_REGRESSION)  # worst first
 
-# What two sides can be compared in; a ratio of spreads is no change of speed.
-COMPARED = tuple(name for name in METRICS if name != "std_inference_ms")
+# What two sides can be compared in: less is better. A ratio of spreads is no change of speed.
+COMPARED = tuple(name for name in METRICS if name not in ("std_inference_ms", "images_per_s", "power_w"))
 _OF_MEMORY = {stats.SLOWER: "larger", stats.FASTER: "smaller"}  # what a verdict is called where less is not faster
 
 # What may be one thing in A and another in B, and is compared all the same. Sizes are not: another input, other work.

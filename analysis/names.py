@@ -67,6 +67,9 @@ COLUMNS: dict[str, str] = {
     "control": TEXT,
     "retry": INTEGER,
     "phase": TEXT,
+    "macs": INTEGER,
+    "images_per_s": NUMBER,
+    "latency_per_image_ms": NUMBER,
     "outlier": TEXT,
     "iteration_wall_us": LIST,  # last: tables/runs.csv goes without
 }
@@ -78,10 +81,15 @@ MEASURE, PILOT, PROFILE = "measure", "pilot", "profile"
 CONFIGURATION = ("model", "variant", "runner", "threads", "delegate", "batch_size", "input_size")
 
 # What one process execution measures; empty in the rows of failed runs.
-METRICS = tuple(name for name in COLUMNS if name.endswith(("_ms", "_mb")) and name != "model_size_mb")
+_RATES = ("images_per_s", "power_w")
+METRICS = tuple(
+    name for name in COLUMNS if name in _RATES or (name.endswith(("_ms", "_mb", "_j")) and name != "model_size_mb")
+)
 
 # What speedups can be made of; a ratio of spreads is not a speedup.
 TIME_METRICS = tuple(name for name in METRICS if name.endswith("_ms") and name != "std_inference_ms")
+
+OUT_OF_MEMORY = "out of memory"  # begins the reason of a run that did not fit
 
 DEFAULT_METRIC, DEFAULT_BASELINE = "avg_inference_ms", "float32"
 
