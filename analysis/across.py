@@ -244,14 +244,15 @@ def memory_and_size(study: Study, summary: pd.DataFrame) -> pd.DataFrame:
     reported it, else as campaign.json has it.
     """
     of_cell = means_of(study, summary, "memory_overall_mb")
-    sizes = [_size_mb(study, cell) for cell in study.cells]
+    sizes = [size_mb(study, cell) for cell in study.cells]
     columns = ["n", "memory_overall_mb", "memory_ci_low_mb", "memory_ci_high_mb"]
     memory = pd.DataFrame([of_cell[cell] for cell in study.cells], columns=columns).astype({"n": int})
     table = pd.concat([cell_columns(study, study.cells), memory], axis=1).assign(model_size_mb=sizes)
     return table[table["memory_overall_mb"].notna() | table["model_size_mb"].notna()].reset_index(drop=True)
 
 
-def _size_mb(study: Study, cell: Cell) -> float:
+def size_mb(study: Study, cell: Cell) -> float:
+    """Size of a cell's model file in 10^6 bytes, as its runner or else campaign.json says; NaN = not known."""
     reported = study.runs["model_size_mb"].to_numpy()[study.positions.get(cell, [])]
     reported = reported[~np.isnan(reported)]
     if len(reported):

@@ -21,6 +21,8 @@ ELSEWHERE = {
     "decisions": "how repetitions and iterations were decided",
     "cost": "what leasing cost",
     "op_difference": "where the time of inferences went",
+    "sweeps": "times over batch and input sizes",
+    "lab_questions": "what latency grows with",
 }
 
 _COMPARED = (stats.FASTER, stats.SLOWER, stats.NOT_DISTINGUISHABLE)

@@ -20,6 +20,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 
 from analysis import hover, isa, plotted, stats
 from analysis.comparison import REGRESSION, change
+from analysis.names import OUT_OF_MEMORY
 from analysis.study import Machine, Setting, Study, metric_label, model_key, variant_key
 from analysis.tables import GEOMEAN, interval, number, places, share_of_models
 
@@ -245,6 +246,8 @@ def repetitions(study: Study, machine: Machine, setting: Setting, metric: str) -
         valid = sum(row.status == "ok" for row in mine)
         counts = [f"n = {valid}"] + [f"{study.n(cell, s)} {s}" for s in ("invalid", "failed") if study.n(cell, s)]
         text = ", ".join(counts) if cell in study.positions else "no run"
+        if cell in study.out_of_memory:
+            text = OUT_OF_MEMORY
         colour = QUIET if valid and len(counts) == 1 else ALARM
         beside(axes, line, text, colour)
     if not any(points.values()):

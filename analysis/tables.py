@@ -331,7 +331,7 @@ def machines(study: Study) -> pd.DataFrame:
 
 
 _MODEL_FACTS = ("model", "variant", "file", "size_bytes", "sha256", "parameters", "batch_size", "input_size")
-_MODEL_FACTS += ("weights", "weights_seed", "source")
+_MODEL_FACTS += ("weights", "weights_seed", "source", "format", "macs", "activation_mb")
 
 
 def models(study: Study) -> pd.DataFrame:
