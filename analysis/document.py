@@ -256,7 +256,6 @@ def _charted_settings(report: Report, table: str) -> dict[Setting, pd.DataFrame]
 _SWEEPS = {
     "batch": ("Latency against batch size", plots_sweeps.against_batch, {"of": "mean_ms"}),
     "batch_per_image": ("Latency per image against batch size", plots_sweeps.against_batch, {"of": "per_image_ms"}),
-    "batch_throughput": ("Throughput against batch size", plots_sweeps.against_batch, {"of": "images_per_s"}),
     "input": ("Latency against input size", plots_sweeps.against_input, {"of": "mean_ms"}),
     "work": ("Latency against work", plots_sweeps.against_work, {}),
 }

@@ -253,10 +253,16 @@ def _unsaid(rows: pd.DataFrame, said: bool) -> list[str]:
 
 
 def of_sweeps(study: Study, tables: Mapping[str, pd.DataFrame]) -> list[Finding]:
-    """What latency and energy grow with and which models are worth their time: a finding for each series."""
+    """What latency and energy grow with, and which models are worth their time.
+
+    A finding for each machine and way to run, of its first variant: the others are in the tables.
+    """
     best = sweeps.by_series(tables["trade_off"]) if "trade_off" in tables else {}
-    found = []
+    found, said = [], set()
     for series, rows in sweeps.by_series(tables["lab_questions"]).items() if "lab_questions" in tables else ():
+        if series[::2] in said:
+            continue
+        said.add(series[::2])
         asked = [row for row in rows.itertuples() if row.verdict != claims.NOT_MEASURED or row.steps > 0]
         sentences = [f"{_grows(row)}: {_growth(row)}." for row in asked]
         sentences += _worth(study, best[series]) if series in best else []
@@ -279,7 +285,7 @@ def growth_in_short(tables: Mapping[str, pd.DataFrame]) -> list[str]:
             words = [f"{verdict} in {n}" for verdict, n in verdicts.most_common()]
             column = "rho" if row.question in sweeps.BETWEEN_MODELS else "exponent"
             name = {"rho": "rank correlation", "exponent": "exponent"}[column]
-            span = f"{number(rows[column].min(), 2)} to {number(rows[column].max(), 2)}"
+            span = " to ".join(dict.fromkeys(number(value, 2) for value in (rows[column].min(), rows[column].max())))
             text = f"{_grows(row)}: {', '.join(words)} of {len(rows)} cases ({name} {span})"
         sentences.append(f"{text}.")
     return sentences
@@ -293,8 +299,12 @@ def _grows(row: tuple) -> str:
 def _growth(row: tuple) -> str:
     """The verdict with what it rests on."""
     if row.question in sweeps.BETWEEN_MODELS:
-        numbers = f"rank correlation {_ratio(row.rho, row.ci_low, row.ci_high)} among {count(row.models, 'model')}"
-        numbers = numbers.replace(" ()", "")
+        bounds = interval(row.ci_low, row.ci_high)
+        numbers = (
+            f"rank correlation {number(row.rho)}{f' ({bounds})' if bounds else ''} among {count(row.models, 'model')}"
+        )
+        if stats.least_rank_p(row.models) > stats.ALPHA:
+            numbers += ", too few for any order to be told from chance"
     elif pd.isna(row.exponent_ci_low):
         numbers = f"exponent {number(row.exponent)} of one model"
     else:

@@ -29,7 +29,7 @@ from analysis.study import (
     row_label,
     variant_key,
 )
-from analysis.tables import GEOMEAN, TOTAL, by_place, interval, number, places, share_of_models
+from analysis.tables import GEOMEAN, TOTAL, by_place, in_place_of_speedup, interval, number, places, share_of_models
 
 UNKNOWN = "–"
 _HASH_DIGITS = 12
@@ -63,7 +63,7 @@ def at_a_glance(study: Study, table: pd.DataFrame) -> Grid:
         compared = row.verdict not in (stats.MISSING, stats.NOT_COMPARABLE)
         share = share_of_models(row.method) if row.model == GEOMEAN else ""
         text = f"{sign}{number(row.speedup)}" + (f" ({share})" if share else "")
-        rows[*place, row.variant][row.model] = text if compared else row.verdict
+        rows[*place, row.variant][row.model] = text if compared else in_place_of_speedup(row)
     head = [
         *(["Instructions"] if grouped else []),
         "Machine",

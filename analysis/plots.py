@@ -22,7 +22,7 @@ from analysis import hover, isa, plotted, stats
 from analysis.comparison import REGRESSION, change
 from analysis.names import OUT_OF_MEMORY
 from analysis.study import Machine, Setting, Study, metric_label, model_key, variant_key
-from analysis.tables import GEOMEAN, interval, number, places, share_of_models
+from analysis.tables import GEOMEAN, in_place_of_speedup, interval, number, places, share_of_models
 
 STYLE = {
     "font.size": 9.0,
@@ -314,7 +314,7 @@ def changes(table: pd.DataFrame, names: Sequence[str], title: str, tolerance_per
 def _speedup_mark(axes: Axes, row: tuple, y: float, colour: str) -> None:
     """One speedup with its interval and number; without a number, its verdict."""
     if math.isnan(row.speedup):
-        beside(axes, y, row.verdict, ALARM)
+        beside(axes, y, in_place_of_speedup(row), ALARM)
         return
     low, high = (row.ci_low, row.ci_high) if row.ci_low == row.ci_low else (row.speedup, row.speedup)
     (line,) = axes.plot([max(low, 1e-9), min(high, 1e9)], [y, y], color=colour, linewidth=2, solid_capstyle="butt")

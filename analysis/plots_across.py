@@ -38,7 +38,7 @@ from analysis.plots import (
     wrapped,
 )
 from analysis.study import Machine, Setting, Study, metric_label, model_key, setting_key
-from analysis.tables import GEOMEAN, count, interval, number, places
+from analysis.tables import GEOMEAN, count, in_place_of_speedup, interval, number, places
 
 _DIVERGING = colormaps["RdBu"]  # ColorBrewer's: its ends can be told apart by colour-blind people
 _LEAST_RANGE = math.log2(2)  # so that small differences stay pale where there are no great ones
@@ -98,7 +98,7 @@ def heat_map(study: Study, table: pd.DataFrame, setting: Setting, variant: str) 
 def _cell(row: tuple) -> tuple[float, str]:
     """The number that gives a cell its colour, and its text."""
     if math.isnan(row.speedup) or row.verdict in (stats.MISSING, stats.NOT_COMPARABLE):
-        return math.nan, row.verdict
+        return math.nan, in_place_of_speedup(row)
     sign = "≈ " if row.verdict == stats.NOT_DISTINGUISHABLE else ""
     return row.speedup, f"{sign}{number(row.speedup)}"
 

@@ -7,6 +7,7 @@ returns None where there is nothing to draw. A model has the same colour in all 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -30,7 +31,6 @@ _INTERVALS = "error bars: 95 % confidence intervals, often smaller than the mark
 _MEASURES = {
     "mean_ms": ("Latency", "latency (ms)"),
     "per_image_ms": ("Latency per image", "latency per image (ms)"),
-    "images_per_s": ("Throughput", "images/s"),
 }
 
 
@@ -131,7 +131,10 @@ def _lines(
     missing = table[table["absent"] != ""]
     caption = f"Means of {n_of(table['n'])} repetitions; {_INTERVALS}"
     if len(missing):
-        why = (f"{_configuration(row)}: {row.absent}" for row in missing.itertuples())
+        batches: dict[tuple, dict[str, None]] = defaultdict(dict)
+        for row in missing.itertuples():
+            batches[_configuration(row, batch=False), row.absent][str(row.batch_size)] = None
+        why = [f"{name}, batch {' and '.join(of)}: {absent}" for (name, absent), of in batches.items()]
         caption += f" Crosses: no number ({some(why, _NAMED)})."
     figure, panels = panels_of(
         [title if len(parts) > 1 else "" for title, _ in parts],
@@ -143,14 +146,12 @@ def _lines(
         key=_key(study, table),
         left=0.65,
     )
-    low, high = {
-        "mean_ms": ("mean_ci_low_ms", "mean_ci_high_ms"),
-        "per_image_ms": ("per_image_ci_low_ms", "per_image_ci_high_ms"),
-        "images_per_s": ("images_per_s_ci_low", "images_per_s_ci_high"),
-    }[of]
+    low, high = (f"{of.removesuffix('_ms')}_ci_{end}_ms" for end in ("low", "high"))
+    without = list(dict.fromkeys(missing["model"]))
+    top = table[of].max() * (table[of].max() / table[of].min()) ** (0.05 * len(without))  # room for the crosses
     for i, (axes, (_, part)) in enumerate(zip(panels, parts, strict=True)):
         sizes = sorted(part[size].dropna().unique())
-        for k, (model, line) in enumerate(part.groupby("model", sort=False)):
+        for model, line in part.groupby("model", sort=False):
             colour, absent = _colours(study)[model], line[line["absent"] != ""]
             line = line[line[of] > 0].sort_values(size)
             y = line[of].to_numpy()
@@ -164,16 +165,16 @@ def _lines(
             if len(line):
                 hover.says(axes.scatter(x, y, s=16, color=colour, zorder=3), *texts)
             crosses = absent[size].to_numpy(dtype=float)
-            heights = np.full(len(crosses), 0.97 - 0.05 * k)
+            heights = np.full(len(crosses), 0.98 - 0.05 * without.index(model) if model in without else 0.0)
             axes.plot(
                 crosses, heights, "x", color=colour, markersize=4.5, transform=axes.get_xaxis_transform(), clip_on=False
             )
         log_axis(axes, sizes)
         axes.set_xticks(sizes, [f"{n}" for n in sizes])
-        room = 1 if part["absent"].eq("").all() else 2  # for the crosses
-        log_axis(axes, [*part[of], *part[low], room * part[of].max()], across=False)
+        log_axis(axes, [*table[of], *table[low], *table[high], top], across=False)
         axes.grid()
         axes.set_xlabel(f"{axis}{' (pixels)' if size == 'input_size' else ''}", fontsize=8)
+        axes.tick_params(labelleft=i % columns == 0)  # all have the same axis
         if i % columns == 0:
             axes.set_ylabel(label, fontsize=8)
     return figure
@@ -186,9 +187,9 @@ def _panel(table: pd.DataFrame, key: tuple[str, int | None]) -> str:
     return ", ".join([*parts, *([f"input {size}"] if not pd.isna(size) and table["input_size"].nunique() > 1 else [])])
 
 
-def _configuration(row: tuple) -> str:
+def _configuration(row: tuple, batch: bool = True) -> str:
     """'UNet, input 448, batch 8'."""
-    sizes = (("input", row.input_size), ("batch", row.batch_size))
+    sizes = (("input", row.input_size), *([("batch", row.batch_size)] if batch else []))
     return ", ".join([row.model, *(f"{name} {size}" for name, size in sizes if not pd.isna(size))])
 
 

@@ -383,7 +383,7 @@ def mean_rank_correlation(predictor: ArrayLike, measured: ArrayLike) -> tuple[fl
     """Mean over strata of Spearman's rank correlation over things, and the p-value that it is 0.
 
     The p-value is of a permutation test that deals the predictors out to the things anew, to a thing the same in all
-    strata: strata that rank the same things again add no evidence. Two-sided; its least is 2 / n!.
+    strata: strata that rank the same things again add no evidence. Two-sided.
 
     Args:
         predictor: things x strata, whole; any unit.
@@ -420,6 +420,11 @@ def _correlations(ranks: NDArray, of: NDArray) -> NDArray:
     a, b = ranks - ranks.mean(axis=-1, keepdims=True), of - of.mean()
     spread = np.sqrt((a**2).sum(axis=-1) * (b**2).sum())
     return np.divide((a * b).sum(axis=-1), spread, out=np.zeros(a.shape[:-1]), where=spread > 0)
+
+
+def least_rank_p(n: int) -> float:
+    """The least p-value that the permutation test of a rank correlation of n things can give."""
+    return min(1.0, 2 / math.factorial(min(n, 20)))
 
 
 def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:

@@ -274,7 +274,7 @@ def _between_models(
     rho, p_value = stats.mean_rank_correlation(np.array(values)[known], np.array(means)[known])
     low, high = stats.rank_interval(rho, row["n"])
     basis = f"permutation test over {count(known.sum(), 'model')} at {count(len(strata), 'pair')} of sizes"
-    if (least := 2 / math.factorial(known.sum())) > stats.ALPHA:
+    if (least := stats.least_rank_p(known.sum())) > stats.ALPHA:
         basis += f": so few give no p below {least:.2g}, not even in perfect order"
     verdict = NOT_MEASURED if math.isnan(rho) else ""
     return {"rho": rho, "ci_low": low, "ci_high": high, "p_value": p_value, "verdict": verdict, "basis": basis}

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import sidecar, stats
-from analysis.names import COLUMNS, DEFAULT_METRIC, INTEGER, METRICS
+from analysis.names import COLUMNS, DEFAULT_METRIC, INTEGER, METRICS, OUT_OF_MEMORY
 from analysis.study import (
     CELL,
     SAME_ON_BOTH_SIDES,
@@ -185,6 +185,8 @@ def why_missing(study: Study, cell: Cell, metric: str) -> str:
         return ""
     if study.n(cell, "ok"):
         return f"{cell.variant}: {metric} is not reported"
+    if cell in study.out_of_memory and cell not in study.statuses:
+        return f"{cell.variant} failed: {OUT_OF_MEMORY}"
     if cell in study.statuses:
         positions = study.positions[cell]
         first = study.runs.iloc[positions[0]]
@@ -192,6 +194,11 @@ def why_missing(study: Study, cell: Cell, metric: str) -> str:
         return f"{cell.variant} {first['status']}: {first['reason']}{more}"
     plan = study.planned.get(cell.machine)
     return f"{cell.variant}: no run" + ("" if plan is None or cell in plan else ", not in this host's plan")
+
+
+def in_place_of_speedup(row: tuple) -> str:
+    """What stands where a row of `speedups` has no number: its verdict, or that a side did not fit into memory."""
+    return OUT_OF_MEMORY if row.verdict == stats.MISSING and f"failed: {OUT_OF_MEMORY}" in row.reason else row.verdict
 
 
 def _geomean(rows: Sequence[Comparison]) -> Comparison:
