@@ -78,7 +78,7 @@ def against_work(study: Study, table: pd.DataFrame, which: Series) -> Figure | N
         key=_key(study, table),
         left=0.65,
     )
-    for axes, (_, part) in zip(panels, parts, strict=True):
+    for i, (axes, (_, part)) in enumerate(zip(panels, parts, strict=True)):
         for row in part.itertuples():
             errors = np.nan_to_num([[row.mean_ms - row.mean_ci_low_ms], [row.mean_ci_high_ms - row.mean_ms]]).clip(0)
             colour, shape = _colours(study)[row.model], shapes.get(row.input_size, "o")
@@ -86,11 +86,13 @@ def against_work(study: Study, table: pd.DataFrame, which: Series) -> Figure | N
             (mark,) = axes.plot(row.gflop, row.mean_ms, shape, color=colour, markersize=4.5, zorder=3)
             speed = f"{number(row.mean_ms)} ms, {number(row.gflop_per_s)} GFLOP/s"
             hover.says(mark, f"{_configuration(row)}: {number(row.gflop)} GFLOP, {speed}")
-        log_axis(axes, part["gflop"])
-        log_axis(axes, part["mean_ms"], across=False)
+        log_axis(axes, table["gflop"])
+        log_axis(axes, table["mean_ms"], across=False)
         _equal_speeds(axes)
         axes.set_xlabel("work (GFLOP)", fontsize=8)
-        axes.set_ylabel("latency (ms)", fontsize=8)
+        axes.tick_params(labelleft=i % 2 == 0)  # all have the same axis
+        if i % 2 == 0:
+            axes.set_ylabel("latency (ms)", fontsize=8)
     return figure
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from typing import Any
 
 from analysis.campaign import Dataset
 from tests.unit.datasets import dataset, run
 
+Models = Mapping[str, tuple[int, float, float]]
 # model: (parameters, multiply-accumulates of an image of 224 x 224 in 10^9, ms of it)
-LAB: dict[str, tuple[int, float, float]] = {
+LAB: Models = {
     "UNet": (7763041, 10.3, 126.0),
     "SqueezeNet": (1248424, 0.82, 27.0),
     "MobileNetV3Small": (2542856, 0.06, 6.3),
@@ -18,16 +20,16 @@ LAB: dict[str, tuple[int, float, float]] = {
 BATCHES, INPUTS = (1, 2, 4, 8, 16, 32), (224, 448)
 
 
-def macs(model: str, size: int) -> int:
+def macs(model: str, size: int, models: Models = LAB) -> int:
     """Multiply-accumulates of one image."""
-    return round(LAB[model][1] * 1e9 * (size / 224) ** 2)
+    return round(models[model][1] * 1e9 * (size / 224) ** 2)
 
 
 def lab_rows(
     *,
     batches: tuple[int, ...] = BATCHES,
     inputs: tuple[int, ...] = INPUTS,
-    models: tuple[str, ...] = tuple(LAB),
+    models: Models = LAB,
     repetitions: int = 5,
     exponent: float = 0.9,
     noise: float = 0.005,
@@ -40,11 +42,11 @@ def lab_rows(
         for model in models:
             for size in inputs:
                 for batch in batches:
-                    ms = LAB[model][2] * batch**exponent * (size / 224) ** 2 * random_numbers.gauss(1, noise)
+                    ms = models[model][2] * batch**exponent * (size / 224) ** 2 * random_numbers.gauss(1, noise)
                     row = run(
                         model=model, runner="torch", batch_size=batch, input_size=size, repetition=block, block=block,
                         avg_inference_ms=ms, latency_per_image_ms=ms / batch, images_per_s=1e3 * batch / ms,
-                        macs=macs(model, size), weights="random", duration_s=5.0,
+                        macs=macs(model, size, models), weights="random", duration_s=5.0,
                         log=f"pi/runs/{len(rows) + 1:04}_{model}.float32.torch.t1.b{batch}.s{size}_r{block:02}.log",
                         **facts,
                     )  # fmt: skip
@@ -58,12 +60,12 @@ def fail(row: dict[str, Any], reason: str = "out of memory: 3100 MB needed, 2790
     row |= dict.fromkeys(("avg_inference_ms", "latency_per_image_ms", "images_per_s"))
 
 
-def entries(models: tuple[str, ...] = tuple(LAB), inputs: tuple[int, ...] = INPUTS) -> list[dict[str, Any]]:
+def entries(models: Models = LAB, inputs: tuple[int, ...] = INPUTS) -> list[dict[str, Any]]:
     """The models of campaign.json: a file for each input size, for any batch."""
     return [
         {
             "model": model, "variant": "float32", "format": "pt2", "file": f"{model}.float32.s{size}.pt2",
-            "size_bytes": 4 * LAB[model][0], "parameters": LAB[model][0], "macs": macs(model, size),
+            "size_bytes": 4 * models[model][0], "parameters": models[model][0], "macs": macs(model, size, models),
             "batch_size": None, "input_size": size, "weights": "random", "source": "build",
         }
         for model in models
@@ -71,6 +73,6 @@ def entries(models: tuple[str, ...] = tuple(LAB), inputs: tuple[int, ...] = INPU
     ]  # fmt: skip
 
 
-def lab(rows: list[dict[str, Any]], **parts: Any) -> Dataset:
+def lab(rows: list[dict[str, Any]], models: Models = LAB, **parts: Any) -> Dataset:
     """The dataset of such runs, with a campaign.json that knows the models."""
-    return dataset(rows, campaigns={"demo": {"models": entries()}} | parts.pop("campaigns", {}), **parts)
+    return dataset(rows, campaigns={"demo": {"models": entries(models)}} | parts.pop("campaigns", {}), **parts)

@@ -275,6 +275,17 @@ def test_what_left_the_plan_is_not_missing(pi):
     assert read([pi]).unfinished["demo", "pi"] == "4 of 6 runs"  # pilot and profile runs have block 0
 
 
+def test_what_did_not_fit_is_not_missing_at_a_fixed_number_of_repetitions(pi):
+    edit(pi.parent / "campaign.json", '"min_repetitions": 2', '"min_repetitions": 3')
+    lacking = [problem for problem in read([pi]).problems if "planned" in problem]
+    assert "0006_MobileNet.dynamic_range" in lacking[0]
+    header = "model variant runner threads delegate batch_size input_size block reason".replace(" ", "\t")
+    left = "MobileNet\tdynamic_range\tlitert\t4\tdefault\t-\t-\t1\tout of memory"
+    (pi / "stopping.tsv").write_text(f"{header}\n{left}\n")
+    lacking = [problem for problem in read([pi]).problems if "planned" in problem]
+    assert not any("0006_MobileNet.dynamic_range" in problem for problem in lacking)
+
+
 def test_a_host_that_cannot_choose_from_a_pilot_lacks_none(pi):
     header, *lines = (pi / "plan.tsv").read_text().splitlines()
     phases = ["phase", *(["measure"] * (len(lines) - 1)), "pilot"]
