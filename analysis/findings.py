@@ -267,7 +267,7 @@ def of_sweeps(study: Study, tables: Mapping[str, pd.DataFrame]) -> list[Finding]
         sentences = [f"{_grows(row)}: {_growth(row)}." for row in asked]
         sentences += _worth(study, best[series]) if series in best else []
         if sentences:
-            found.append(Finding(f"What it grows with, {sweeps.label(study, series)}", sentences))
+            found.append(Finding(f"What latency grows with, {sweeps.label(study, series)}", sentences))
     return found
 
 

@@ -236,18 +236,25 @@ def sweeps(study: Study, table: pd.DataFrame) -> Grid:
 
 def lab_questions(study: Study, table: pd.DataFrame) -> Grid:
     """`sweeps.lab_questions`: what latency and energy grow with."""
+
+    def known(value: float, low: float, high: float) -> str:
+        bounds = interval(low, high)
+        return f"{number(value)} ({bounds})" if bounds else number(value)
+
     setting = [name for name in ("runner", "threads", "delegate") if name in study.varying]
-    head = ["Does it grow with", "What", "Machine", "Variant", *map(_setting_head, setting), "#Rank correlation"]
-    head += ["#95 % interval", "#Exponent", "#95 % interval", "#p (Holm)", "Verdict", "#Steps that rise"]
-    head += ["#Steps that fall", "#Rise at every step", "Basis"]
+    several = table["metric"].nunique() > 1
+    head = ["Does it grow with", *(["What"] if several else []), "Machine", "Variant", *map(_setting_head, setting)]
+    head += ["#Rank correlation (95 % interval)", "#Exponent (95 % interval)", "#p (Holm)", "Verdict"]
+    head += ["#Steps that rise / fall", "#Rise at every step", "Remark"]
     rows = [
         [
-            *(row.question, metric_label(row.metric)[0], study.labels[Machine(row.campaign, row.host)], row.variant),
+            *(row.question, *([metric_label(row.metric)[0]] if several else [])),
+            *(study.labels[Machine(row.campaign, row.host)], row.variant),
             *(_text(getattr(row, name)) for name in setting),
-            *(number(row.rho), interval(row.ci_low, row.ci_high)),
-            *(number(row.exponent), interval(row.exponent_ci_low, row.exponent_ci_high)),
+            known(row.rho, row.ci_low, row.ci_high),
+            known(row.exponent, row.exponent_ci_low, row.exponent_ci_high),
             *(p_value(row.p_holm), row.verdict),
-            *("" if pd.isna(row.steps) else f"{n} of {row.steps}" for n in (row.steps_rising, row.steps_falling)),
+            "" if pd.isna(row.steps) else f"{row.steps_rising} / {row.steps_falling} of {row.steps}",
             *("" if pd.isna(row.steps) else f"{row.strata_rising} of {row.strata}", row.basis),
         ]
         for row in table.itertuples()

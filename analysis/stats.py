@@ -33,6 +33,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -365,7 +366,7 @@ PERMUTATIONS = 9999  # at most; up to 7! = 5040 all of them are tried
 
 
 def rank_interval(rho: float, n: int) -> tuple[float, float]:
-    """95 % interval of Spearman's rank correlation of n things; NaN where n < 4.
+    """95 % interval of Spearman's rank correlation of n things; NaN where n < 4. Conservative up to 0.9 for few things.
 
     Fisher's z with the variance of Bonett and Wright (2000). Half a step between two values that rho can have is a
     continuity correction: else a perfect order of a few things would have an interval of no width.
@@ -394,8 +395,20 @@ def mean_rank_correlation(predictor: ArrayLike, measured: ArrayLike) -> tuple[fl
     """
     from scipy import stats as tests  # half a second
 
-    x, y = np.asarray(predictor, dtype=float), np.asarray(measured, dtype=float)
-    there = ~np.isnan(y)
+    ranks = (
+        np.nan_to_num(tests.rankdata(np.asarray(values, dtype=float), axis=0, nan_policy="omit"))
+        for values in (predictor, measured)
+    )
+    return _of_ranks(*(tuple(map(tuple, of.tolist())) for of in ranks))
+
+
+@lru_cache(maxsize=1024)  # many machines rank the same things in the same order
+def _of_ranks(predictor: tuple[tuple[float, ...], ...], measured: tuple[tuple[float, ...], ...]) -> tuple[float, float]:
+    """`mean_rank_correlation` of ranks; 0 = not measured."""
+    from scipy import stats as tests
+
+    x, y = np.array(predictor, ndmin=2), np.array(measured, ndmin=2)
+    there = y > 0
     strata = [
         (x[:, j], there[:, j], tests.rankdata(y[there[:, j], j]))
         for j in range(x.shape[1])

@@ -273,9 +273,9 @@ def _between_models(
     known = ~np.isnan(values).any(axis=1)
     rho, p_value = stats.mean_rank_correlation(np.array(values)[known], np.array(means)[known])
     low, high = stats.rank_interval(rho, row["n"])
-    basis = f"permutation test over {count(known.sum(), 'model')} at {count(len(strata), 'pair')} of sizes"
+    basis = f"{count(known.sum(), 'model')} at {count(len(strata), 'pair')} of sizes"
     if (least := stats.least_rank_p(known.sum())) > stats.ALPHA:
-        basis += f": so few give no p below {least:.2g}, not even in perfect order"
+        basis += f": p cannot be below {least:.2g}, even in perfect order"
     verdict = NOT_MEASURED if math.isnan(rho) else ""
     return {"rho": rho, "ci_low": low, "ci_high": high, "p_value": p_value, "verdict": verdict, "basis": basis}
 
@@ -292,7 +292,7 @@ def _over_sizes(row: dict[str, Any], strata: Sequence[Sequence[_Point]]) -> dict
     rho = float(np.mean(rhos)) if rhos else math.nan
     low, high = stats.rank_interval(rho, row.get("n", 0))
     exponent, exponent_low, exponent_high, p_value = stats.student([float(np.mean(of)) for of in slopes.values()])
-    basis = f"exponent: Student's interval over {count(len(slopes), 'model')}"
+    basis = f"exponents of {count(len(slopes), 'model')}"
     if len(slopes) < 2:
         basis = "an interval needs two models"
     verdict = "" if len(slopes) > 1 else NOT_MEASURED

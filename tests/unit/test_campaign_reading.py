@@ -137,6 +137,32 @@ def test_all_columns_of_a_run():
     }
 
 
+def test_time_and_throughput_of_an_image_and_the_operations_of_its_model(logs_dir):
+    """A file for each input size: the sum tells which one it was, else the size does."""
+    edit(
+        logs_dir / "demo" / "pi" / "runs" / LOG.replace(".log", ".meta"),
+        "batch_size=-\ninput_size=-",
+        "batch_size=8\ninput_size=448",
+    )
+    record = json.loads((logs_dir / "demo" / "campaign.json").read_text())
+    entry = record["models"][0]
+    other = entry | {"input_size": 224, "sha256": "other", "macs": 569, "weights": "imagenet"}
+    record["models"] = [other, entry | {"batch_size": 8, "input_size": 448, "macs": 2276}]
+    for changed in ({}, {"sha256": "unknown"}):
+        record["models"][1] |= changed
+        (logs_dir / "demo" / "campaign.json").write_text(json.dumps(record))
+        run = one(logs_dir, f"pi/runs/{LOG}")
+        assert run[["macs", "weights"]].tolist() == [2276, "random"]
+        assert run["latency_per_image_ms"] == pytest.approx(8.05025 / 8)
+        assert run["images_per_s"] == pytest.approx(8000 / 8.05025)
+
+
+def test_what_a_runner_says_of_memory_comes_before_its_exit_code(pi):
+    edit(pi / "runs" / LOG.replace(".log", ".meta"), "exit_code=0", "exit_code=1")
+    (pi / "runs" / LOG).write_text("INFO: STARTING!\nERROR: out of memory: 800 MB more\nERROR: Benchmarking failed.\n")
+    assert one(pi)["reason"] == "out of memory: 800 MB more; exit code 1"
+
+
 def test_columns_have_their_types_and_no_text_is_nan():
     runs = read([CAMPAIGNS]).runs
     assert {name: str(kind) for name, kind in runs.dtypes.items()} == COLUMNS

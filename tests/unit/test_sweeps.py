@@ -125,7 +125,7 @@ def test_four_models_are_too_few_even_in_perfect_order():
     assert flops["p_value"] == pytest.approx(2 / 24)
     assert flops["ci_low"] < 0
     assert flops["verdict"] == stats.NOT_DISTINGUISHABLE
-    assert "so few give no p below 0.083" in flops["basis"]
+    assert "p cannot be below 0.083, even in perfect order" in flops["basis"]
     assert parameters[["steps_rising", "steps_falling", "strata_rising"]].tolist() == [12, 24, 0]
 
 
@@ -327,7 +327,7 @@ def test_what_was_found_is_said(small):
     short = findings.growth_in_short(small.tables)
     assert any(text.startswith("Latency grows with batch size: confirmed, exponent 0.90") for text in short)
     assert any("too few for any order to be told from chance" in text for text in short)
-    (finding,) = [finding for finding in small.findings if finding.where.startswith("What it grows with")]
+    (finding,) = [finding for finding in small.findings if finding.where.startswith("What latency grows with")]
     assert any(text.startswith("Best trade-off of latency per image, parameters") for text in finding.sentences)
     assert finding.sentences[-1] == (
         "Accuracy was not measured, and with random weights there is none: no trade-off with it can be told."
