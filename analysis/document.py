@@ -253,11 +253,12 @@ def _charted_settings(report: Report, table: str) -> dict[Setting, pd.DataFrame]
     return {setting: part for setting, part in parts.items() if setting in charted}
 
 
-_SWEEPS = {
-    "batch": ("Latency against batch size", plots_sweeps.against_batch, {"of": "mean_ms"}),
-    "batch_per_image": ("Latency per image against batch size", plots_sweeps.against_batch, {"of": "per_image_ms"}),
-    "input": ("Latency against input size", plots_sweeps.against_input, {"of": "mean_ms"}),
-    "work": ("Latency against work", plots_sweeps.against_work, {}),
+_AGAINST_BATCH, _SAME = plots_sweeps.against_batch, pd.DataFrame.copy
+_SWEEPS = {  # title, chart, of what it is, the rows that it draws
+    "batch": ("Latency against batch size", _AGAINST_BATCH, {"of": "mean_ms"}, _SAME),
+    "batch_per_image": ("Latency per image against batch size", _AGAINST_BATCH, {"of": "per_image_ms"}, _SAME),
+    "input": ("Latency against input size", plots_sweeps.against_input, {"of": "mean_ms"}, plots_sweeps.at_least_batch),
+    "work": ("Latency against work", plots_sweeps.against_work, {}, plots_sweeps.with_work),
 }
 
 
@@ -268,9 +269,9 @@ def _charts_of_sweeps(report: Report) -> list[Chart]:
     for which, part in {} if table is None else sweeps.by_series(table, variants=False).items():
         stem, where = study.stems[which.machine], sweeps.label(study, which)
         stem = slug(f"{stem}_sweep{where.removeprefix(study.labels[which.machine])}")
-        for name, (title, function, facts) in _SWEEPS.items():
-            draw = partial(function, study, part, which, **facts)
-            found.append(Chart(f"{stem}_{name}", f"{title}, {where}", draw, part.copy, "sweeps"))
+        for name, (title, function, facts, rows) in _SWEEPS.items():
+            draw, data = partial(function, study, part, which, **facts), partial(rows, part)
+            found.append(Chart(f"{stem}_{name}", f"{title}, {where}", draw, data, "sweeps"))
     return found
 
 
@@ -505,6 +506,7 @@ def terminal_text(report: Report) -> str:
         title = f"{study.place_label(machine, setting)} ({metric_label(report.metric)[0].lower()})"
         blocks.append(f"{title}\n{grids.plain(grid)}")
     lines = [*_some("\n\n".join, blocks, "machines or settings"), "", findings.overall(report.tables["speedup"])]
+    lines += findings.growth_in_short(report.tables)
     counts = study.runs["status"].value_counts()
     parts = filter(None, [", ".join(f"{n} {status}" for status, n in counts.items()), findings.repeats(study)])
     lines.append(f"{tables.count(len(study.runs), 'run')}: {'; '.join(parts)}")

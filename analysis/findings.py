@@ -260,9 +260,9 @@ def of_sweeps(study: Study, tables: Mapping[str, pd.DataFrame]) -> list[Finding]
     best = sweeps.by_series(tables["trade_off"]) if "trade_off" in tables else {}
     found, said = [], set()
     for series, rows in sweeps.by_series(tables["lab_questions"]).items() if "lab_questions" in tables else ():
-        if series[::2] in said:
+        if (way := (series.machine, series.rest)) in said:
             continue
-        said.add(series[::2])
+        said.add(way)
         asked = [row for row in rows.itertuples() if row.verdict != claims.NOT_MEASURED or row.steps > 0]
         sentences = [f"{_grows(row)}: {_growth(row)}." for row in asked]
         sentences += _worth(study, best[series]) if series in best else []

@@ -48,15 +48,25 @@ def against_input(study: Study, table: pd.DataFrame, which: Series, of: str) -> 
     """A measure by input size at the least batch size, a line for each model: a panel for each variant."""
     if table["input_size"].nunique() < 2:
         return None
-    least = table["batch_size"].min()
-    table = table if pd.isna(least) else table[table["batch_size"] == least]
+    table, least = at_least_batch(table), table["batch_size"].min()
     panels = [(_panel(table, (variant, None)), part) for variant, part in table.groupby("variant", sort=False)]
     return _lines(study, panels, which, of, "input_size", "" if pd.isna(least) else f", batch {least}")
 
 
+def at_least_batch(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows that `against_input` draws."""
+    least = table["batch_size"].min()
+    return table if pd.isna(least) else table[table["batch_size"] == least]
+
+
+def with_work(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows that `against_work` draws."""
+    return table[(table["mean_ms"] > 0) & (table["gflop"] > 0)]
+
+
 def against_work(study: Study, table: pd.DataFrame, which: Series) -> Figure | None:
     """Latency by the operations of an inference, a mark for each configuration: a panel for each variant."""
-    table = table[(table["mean_ms"] > 0) & (table["gflop"] > 0)]
+    table = with_work(table)
     if table["gflop"].nunique() < 2:
         return None
     sizes = sorted(table["input_size"].dropna().unique())

@@ -144,27 +144,30 @@ class _Point(NamedTuple):
 def lab_questions(study: Study) -> pd.DataFrame:
     """tables/lab_questions.csv: does latency (and energy) grow with parameters, FLOPs, batch size, input size?
 
-    A row per series, question and metric. `rho` is Spearman's rank correlation, the mean over strata that have 3 or
-    more configurations (of two it is always 1 or -1); its interval is that of `n` things ranked once, see
-    `stats.rank_interval`: strata that rank the same models or sizes again do not make it narrower. Of sizes there is
-    also `exponent`, the slope of log(metric) against log(size): of each model the mean over its strata, then the mean
-    over models with Student's interval.
+    A row per series, question and metric; of a size that no series has several of there are none. `rho` is Spearman's
+    rank correlation, the mean over strata that have 3 or more configurations (of two it is always 1 or -1); its interval
+    is that of `n` things ranked once, see `stats.rank_interval`: strata that rank the same models or sizes again do not
+    make it narrower. Of sizes there is also `exponent`, the slope of log(metric) against log(size): of each model the
+    mean over its strata, then the mean over models with Student's interval.
 
     p_value: of parameters and FLOPs the permutation test of `rho`, of sizes Student's test that `exponent` is 0 over
-    models; p_holm is corrected over the table. `strata_rising` counts the strata in which each step to the next larger
-    raises the metric beyond noise: the 95 % interval of the ratio of the two (paired by block) leaves out 1. These
-    intervals are not corrected: they describe.
+    models; p_holm is corrected over the answers of one machine, as in `tables.speedups`. `strata_rising` counts the
+    strata in which each step to the next larger raises the metric beyond noise: the 95 % interval of the ratio of the
+    two (paired by block) leaves out 1. These intervals are not corrected: they describe.
     """
     rows = []
     for key, cells in series(study).items():
         for metric in _metrics(study):
-            points = [(cell, float(np.mean(values))) for cell in cells if (values := study.sample(cell, metric).values)]
+            means = ((cell, study.sample(cell, metric).values) for cell in cells)
+            points = [(cell, float(np.mean(values))) for cell, values in means if values and np.mean(values) > 0]
             for question in QUESTIONS:
                 rows.append(_named(study, key, question, metric) | _answer(study, metric, question, points))
     table = pd.DataFrame(rows, columns=[*_QUESTION, *_ANSWER, *_FACTS, "verdict", "basis"])
     types = {name: COLUMNS[name] for name in _QUESTION if name in COLUMNS} | _COUNTS | dict.fromkeys(_ANSWER, "float64")
     table = table.astype(types)
-    table["p_holm"] = stats.holm(table["p_value"])
+    swept = table.groupby("question")["strata"].transform("max") > 0
+    table = table[swept | table["question"].isin(BETWEEN_MODELS)].reset_index(drop=True)
+    table["p_holm"] = table.groupby(["campaign", "host"], sort=False)["p_value"].transform(stats.holm)
     table["verdict"] = [row.verdict or _verdict(row) for row in table.itertuples()]
     return table
 
@@ -239,13 +242,10 @@ def _lacking(study: Study, question: str, points: Sequence[tuple[Cell, float]]) 
     """Why there is no stratum."""
     if not points:
         return "nothing was measured"
-    if not any(_asked(study, question, cell)[0] for cell, _ in points):
-        return (
-            f"campaign.json does not tell the models' {question}"
-            if question in BETWEEN_MODELS
-            else f"{question} not known"
-        )
-    return "one model" if question in BETWEEN_MODELS else f"one {question}"
+    known = any(_asked(study, question, cell)[0] for cell, _ in points)
+    if question in BETWEEN_MODELS:
+        return "one model" if known else f"campaign.json does not tell the models' {question}"
+    return f"one {question}" if known else f"{question} not known"
 
 
 def _step(study: Study, metric: str, less: _Point, more: _Point) -> int:
