@@ -145,8 +145,8 @@ def _lines(
     if len(missing):
         batches: dict[tuple, dict[str, None]] = defaultdict(dict)
         for row in missing.itertuples():
-            batches[_configuration(row, batch=False), row.absent][str(row.batch_size)] = None
-        why = [f"{name}, batch {' and '.join(of)}: {absent}" for (name, absent), of in batches.items()]
+            batches[_configuration(row, batch=False), row.absent][f"batch {row.batch_size}"] = None
+        why = [f"{name}, {', '.join(of)}: {absent}" for (name, absent), of in batches.items()]
         caption += f" Crosses: no number ({some(why, _NAMED)})."
     figure, panels = panels_of(
         [title if len(parts) > 1 else "" for title, _ in parts],

@@ -145,10 +145,10 @@ def lab_questions(study: Study) -> pd.DataFrame:
     """tables/lab_questions.csv: does latency (and energy) grow with parameters, FLOPs, batch size, input size?
 
     A row per series, question and metric; of a size that no series has several of there are none. `rho` is Spearman's
-    rank correlation, the mean over strata that have 3 or more configurations (of two it is always 1 or -1); its interval
-    is that of `n` things ranked once, see `stats.rank_interval`: strata that rank the same models or sizes again do not
-    make it narrower. Of sizes there is also `exponent`, the slope of log(metric) against log(size): of each model the
-    mean over its strata, then the mean over models with Student's interval.
+    rank correlation, the mean over strata that have 3 or more configurations (of two it is always 1 or -1). Its
+    interval is that of `n` things ranked once, see `stats.rank_interval`: strata that rank the same models or sizes
+    again do not make it narrower. Of sizes there is also `exponent`, the slope of log(metric) against log(size): of
+    each model the mean over its strata, then the mean over models with Student's interval.
 
     p_value: of parameters and FLOPs the permutation test of `rho`, of sizes Student's test that `exponent` is 0 over
     models; p_holm is corrected over the answers of one machine, as in `tables.speedups`. `strata_rising` counts the
