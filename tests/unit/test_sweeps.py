@@ -12,7 +12,7 @@ import scipy.stats
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from analysis import claims, document, findings, grids, plots, plots_sweeps, stats, sweeps, tables
+from analysis import claims, document, findings, grids, plots, plots_sweeps, plotted, stats, sweeps, tables
 from analysis.entries import Entries
 from analysis.names import CONFIGURATION
 from analysis.study import Study
@@ -251,6 +251,9 @@ def test_speedups_of_what_did_not_fit_say_so(rows):
     assert set(speedups["verdict"]) == {stats.NOT_DISTINGUISHABLE, stats.MISSING}
     grid = grids.at_a_glance(study, speedups)
     assert [row[-2] for row in grid.rows].count("out of memory") == 2
+    (place,) = [place for place in study.groups if place[1].input_size == 448 and place[1].batch_size == 32]
+    said = {bar.absent for bar in plotted.bars(study, *place, "avg_inference_ms") if bar.model == "UNet"}
+    assert said == {"out of memory"}
 
 
 def test_only_what_was_swept_is_a_sweep():
