@@ -19,6 +19,8 @@ import numpy as np
 import pandas as pd
 
 from analysis import isa, stats
+from analysis.entries import whole
+from analysis.names import OUT_OF_MEMORY
 from analysis.study import (
     SAME_ON_BOTH_SIDES,
     SETTING,
@@ -99,6 +101,8 @@ def absence(study: Study, cell: Cell) -> str:
     """Why a cell has no number, in a word or two."""
     if study.n(cell, "ok"):
         return "not reported"
+    if cell in study.out_of_memory:
+        return OUT_OF_MEMORY
     return " / ".join(status for status in ("invalid", "failed") if study.n(cell, status)) or "no run"
 
 
@@ -112,7 +116,7 @@ def across(study: Study, summary: pd.DataFrame, metric: str) -> pd.DataFrame:
     fastest is that of the largest set of machines that may be compared with each other; to choose it by what was
     measured flatters it a little. p_holm is corrected over the machines of one configuration.
     """
-    of_cell = _means(study, summary, metric)
+    of_cell = means_of(study, summary, metric)
     groups = isa.groups(study)
     order = {machine: i for i, machine in enumerate(groups)}
     alike: dict[tuple, list[Cell]] = defaultdict(list)
@@ -137,7 +141,7 @@ def across(study: Study, summary: pd.DataFrame, metric: str) -> pd.DataFrame:
     return pd.concat([table.assign(metric=metric), means.astype({"n": int}), compared], axis=1)
 
 
-def _means(study: Study, summary: pd.DataFrame, metric: str) -> dict[Cell, tuple[float, float, float, float]]:
+def means_of(study: Study, summary: pd.DataFrame, metric: str) -> dict[Cell, tuple[float, float, float, float]]:
     """n, mean and its interval of every cell, from `tables.summary`."""
     mine = summary[summary["metric"] == metric]
     return dict(zip(study.cells, mine[["n_ok", "mean", "ci_low", "ci_high"]].itertuples(index=False), strict=True))
@@ -187,7 +191,7 @@ def threads(study: Study, summary: pd.DataFrame, metric: str) -> pd.DataFrame:
     `speedup` is the mean time (ms) with the fewest threads, `baseline_threads`, / the mean time with `threads`, with
     its interval (paired by block where the plan did); `efficiency` is the speedup / the number of times more threads.
     """
-    of_cell = _means(study, summary, metric)
+    of_cell = means_of(study, summary, metric)
     alike: dict[Cell, list[Cell]] = defaultdict(list)
     for cell in study.cells:
         if cell.setting.threads:
@@ -239,24 +243,21 @@ def memory_and_size(study: Study, summary: pd.DataFrame) -> pd.DataFrame:
     The overall memory (MB, MiB in truth) is a mean with its interval; the file's size (MB, 10^6 bytes) is as the runner
     reported it, else as campaign.json has it.
     """
-    of_cell = _means(study, summary, "memory_overall_mb")
-    sizes = [_size_mb(study, cell) for cell in study.cells]
+    of_cell = means_of(study, summary, "memory_overall_mb")
+    sizes = [size_mb(study, cell) for cell in study.cells]
     columns = ["n", "memory_overall_mb", "memory_ci_low_mb", "memory_ci_high_mb"]
     memory = pd.DataFrame([of_cell[cell] for cell in study.cells], columns=columns).astype({"n": int})
     table = pd.concat([cell_columns(study, study.cells), memory], axis=1).assign(model_size_mb=sizes)
     return table[table["memory_overall_mb"].notna() | table["model_size_mb"].notna()].reset_index(drop=True)
 
 
-def _size_mb(study: Study, cell: Cell) -> float:
+def size_mb(study: Study, cell: Cell) -> float:
+    """Size of a cell's model file in 10^6 bytes, as its runner or else campaign.json says; NaN = not known."""
     reported = study.runs["model_size_mb"].to_numpy()[study.positions.get(cell, [])]
     reported = reported[~np.isnan(reported)]
     if len(reported):
         return float(np.median(reported))
-    for entry in study.model_files(cell.machine.campaign):
-        if (entry.get("model"), entry.get("variant")) == (cell.model, cell.variant):
-            size = entry.get("size_bytes")
-            return size / 1e6 if isinstance(size, int) else math.nan
-    return math.nan
+    return (whole(study.entry(cell).get("size_bytes")) or math.nan) / 1e6
 
 
 # --- tables/timeline.csv ----------------------------------------------------------------------------------------------

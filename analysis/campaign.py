@@ -21,6 +21,7 @@ import pandas as pd
 import pyarrow as pa
 
 from analysis import energy, layout, leases, logs, op_profile, sidecar, stats, validity
+from analysis.entries import Entries, whole
 from analysis.errors import AnalysisError
 from analysis.layout import Found, HostLogs, LogFile
 from analysis.leases import Lease
@@ -34,6 +35,7 @@ from analysis.names import (
     MEASURE,
     METRICS,
     NUMBER,
+    OUT_OF_MEMORY,
     PILOT,
     PROFILE,
     TEXT,
@@ -41,7 +43,6 @@ from analysis.names import (
 )
 
 NOTHING_HOME = "nothing has come home"
-OUT_OF_MEMORY = "out of memory"  # why a configuration left the plan
 
 
 @dataclass(frozen=True)
@@ -337,7 +338,7 @@ def _rows(
     for log, runs, facts in _contents(sorted(host.logs, key=lambda log: (log.file, log.name))):
         if facts is not None or host.measured_here:
             row = _measured_row(log, runs, facts, planned, lookup)
-            row.update(about_host, log=log.name)
+            row.update(about_host, log=log.name, **_per_image(row))
             yield row
             continue
         if not runs:
@@ -350,7 +351,7 @@ def _rows(
             configuration = tuple(row[name] for name in CONFIGURATION)
             repetitions[configuration] += 1
             name = log.name if index == 1 else f"{log.name}#{index}"
-            row.update(about_host, log=name, repetition=repetitions[configuration])
+            row.update(about_host, log=name, repetition=repetitions[configuration], **_per_image(row))
             yield row
 
 
@@ -476,14 +477,15 @@ def _measured_row(
     warnings = list(run.warnings)
     if unfit := known.get("unfit"):
         warnings.append(f"the machine did not become fit to measure: {unfit}")
+    sizes = {name: sidecar.integer(known, name) for name in ("batch_size", "input_size")}
+    entry = lookup.entries.of(known.get("model_sha256", ""), model, variant, runner, **sizes)
     row = {
         "model": model,
         "variant": variant,
         "runner": runner,
         "threads": sidecar.integer(known, "threads"),
         "delegate": known.get("delegate", ""),
-        "batch_size": sidecar.integer(known, "batch_size"),
-        "input_size": sidecar.integer(known, "input_size"),
+        **sizes,
         "repetition": sidecar.integer(known, "repetition"),
         "status": status,
         "reason": reason,
@@ -492,7 +494,7 @@ def _measured_row(
         "end_utc": known.get("end_utc"),
         "duration_s": sidecar.duration_s(known),
         "exit_code": sidecar.integer(known, "exit_code"),
-        "weights": lookup.weights.get((model, variant)),
+        "weights": _text(entry.get("weights")),
         "model_sha256": known.get("model_sha256"),
         "runner_version": known.get("runner_version") or _runner(run, "version") or lookup.runner(runner, "version"),
         "runner_sha256": known.get("runner_sha256") or lookup.runner(runner, "sha256"),
@@ -513,12 +515,19 @@ def _measured_row(
         "control": sidecar.control(known),
         "retry": sidecar.integer(known, "retry"),
         "phase": phase,
+        "macs": whole(entry.get("macs")),
     }
     if status != FAILED:
         row.update(_measurements(run))
     if "energy.meter" in known:
         row["energy"] = energy.of_run(known, run if status != FAILED else None)
     return row
+
+
+def _per_image(row: Mapping[str, Any]) -> dict[str, float]:
+    """Time of one image, and images in a second, of a run whose batch size is known; {} where they are not."""
+    batch, ms = row.get("batch_size"), row.get("avg_inference_ms")
+    return {"latency_per_image_ms": ms / batch, "images_per_s": 1e3 * batch / ms} if batch and ms else {}
 
 
 _NO_REPETITION = {
@@ -545,7 +554,9 @@ def _verdict(
         run = ToolRun(status=FAILED, reason=count)
     failure = sidecar.failure(known)
     if failure or run.status == FAILED:
-        return FAILED, "; ".join(filter(None, (failure, run.reason if run.status == FAILED else ""))), run
+        reasons = filter(None, (failure, run.reason if run.status == FAILED else ""))
+        # What the runner says of memory tells more than its exit code.
+        return FAILED, "; ".join(sorted(reasons, key=lambda reason: not reason.startswith(OUT_OF_MEMORY))), run
     doubts = sidecar.doubts(facts) if facts is not None else ["its sidecar is missing, so how it ended is unknown"]
     return *_judged(run, [*doubts, *validity.doubts(run, known)]), run
 
@@ -579,12 +590,7 @@ class _Lookup:
     """What campaign.json knows about models and about one host's runners; tolerant of any JSON."""
 
     def __init__(self, campaign: Mapping[str, Any], host: str) -> None:
-        models = campaign.get("models")
-        self.weights = {
-            (_text(entry.get("model")), _text(entry.get("variant"))): _text(entry.get("weights"))
-            for entry in (models if isinstance(models, list) else [])
-            if isinstance(entry, dict)
-        }
+        self.entries = Entries(campaign.get("models"))
         self._runners = _dict(_dict(campaign.get("runners")).get(host))
 
     def runner(self, name: str, key: str) -> str:

@@ -97,7 +97,10 @@ def study_findings(
     """
     of_speedups, of_effects = _by_question(study, speedups), _by_question(study, effects)
     rows: list[dict] = []
-    for setting, group in groupby(sorted(of_speedups, key=_question_key), key=lambda question: question[0]):
+    # Of a sweep over batch or input sizes they are asked at the least: the study had one of each.
+    asked_at = {setting for _, setting in study.charted}
+    questions = sorted((question for question in of_speedups if question[0] in asked_at), key=_question_key)
+    for setting, group in groupby(questions, key=lambda question: question[0]):
         variants = [variant for _, variant in group]
         for variant in variants:
             about = setting, variant

@@ -38,8 +38,10 @@ from analysis import (
     plots_across,
     plots_energy,
     plots_ops,
+    plots_sweeps,
     plotted,
     stats,
+    sweeps,
     tables,
     tables_energy,
     tables_ops,
@@ -47,7 +49,7 @@ from analysis import (
 from analysis.campaign import Dataset
 from analysis.errors import AnalysisError
 from analysis.names import DEFAULT_BASELINE, DEFAULT_METRIC, TIME_METRICS, slug
-from analysis.study import STUDY_METRICS, Machine, Study, metric_label
+from analysis.study import STUDY_METRICS, Machine, Setting, Study, metric_label
 
 _DPI = 110
 _FLOAT = "%.10g"  # the last digits of a sum depend on the processor that added
@@ -109,12 +111,14 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
     summary = tables.summary(study)
     study_findings = claims.study_findings(study, speedups, effects, metric, baseline)
     final_results = {f"final_result_{study.stems[m]}": tables.final_result(study, m) for m in study.machines}
+    of_sweeps = sweeps.tables_of(study, summary)
     optional = {
         "models": tables.models(study),
         "decisions": decisions,
         "cost": tables.cost(study),
         "study_findings": study_findings,
         **across.tables_of(study, summary, metric),
+        **of_sweeps,
         **tables_ops.tables(study, baseline),
         **tables_energy.of_study(study, summary, baseline),
         **(_of_many(study, speedups) if across.many(study) else {}),
@@ -129,7 +133,7 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
         **{name: table for name, table in optional.items() if len(table)},
     }
     as_they_are = ("summary", "effects", "trust", "decisions", "cost", "study_findings", "across", "threads")
-    as_they_are += ("energy_meters", "energy")
+    as_they_are += ("energy_meters", "energy", "sweeps", "lab_questions", "trade_off")
     return Report(
         study=study,
         baseline=baseline,
@@ -145,7 +149,10 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
             "missing": grids.missing(study, speedups),
             **{name: grids.final_result(table) for name, table in final_results.items()},
         },
-        findings=findings.findings(study, speedups, effects, study_findings),
+        findings=[
+            *findings.findings(study, speedups, effects, study_findings),
+            *findings.of_sweeps(study, of_sweeps),
+        ],
         notices=findings.notices(study, trust, speedups, decisions, made.get("energy_meters")),
     )
 
@@ -202,7 +209,7 @@ def charts(report: Report) -> list[Chart]:
         draw, data = partial(plots.speedups_by_model, study, speedups), report.tables["speedup_by_model"].copy
         return [Chart("speedup_by_model", "Speedups over machines", draw, data), *found, *_charts_across(report)]
     of_place = tables.by_place(study, speedups)
-    for place, stem in study.group_stems.items():
+    for place, stem in study.charted.items():
         where = study.place_label(*place)
         if place in of_place:
             mine = of_place[place]
@@ -215,7 +222,7 @@ def charts(report: Report) -> list[Chart]:
         found.append(Chart(f"{stem}_repetitions", f"All repetitions, {where}", draw, data))
     found += [Chart(*chart) for chart in plots_ops.charts(study, report.tables.get("op_profile"))]
     found += [Chart(*chart) for chart in plots_energy.charts(study, report.tables.get("energy"))]
-    return [*found, *_charts_across(report), *_charts_over_time(report)]
+    return [*found, *_charts_of_sweeps(report), *_charts_across(report), *_charts_over_time(report)]
 
 
 _OVER_MACHINES = (
@@ -228,14 +235,14 @@ def _charts_across(report: Report) -> list[Chart]:
     """The charts over all machines, each kind once for each setting."""
     study, found = report.study, []
     if "across" in report.tables:
-        for setting, part in across.by_setting(study, report.tables["speedup"]).items():
+        for setting, part in _charted_settings(report, "speedup").items():
             for variant, mine in part.groupby("variant", sort=False):
                 where = ", ".join(filter(None, (variant, study.setting_label(setting))))
                 draw = partial(plots_across.heat_map, study, mine, setting, variant)
                 found.append(Chart(f"across_speedup_{slug(where)}", f"Speedups, {where}", draw, mine.copy, "speedups"))
     for table, topic, title, function in _OVER_MACHINES:
         if table in report.tables:
-            for setting, part in across.by_setting(study, report.tables[table]).items():
+            for setting, part in _charted_settings(report, table).items():
                 where = study.setting_label(setting)
                 name = slug("_".join(filter(None, ("across", topic, where))))
                 draw = partial(function, study, part, setting)
@@ -243,11 +250,43 @@ def _charts_across(report: Report) -> list[Chart]:
     return found
 
 
+def _charted_settings(report: Report, table: str) -> dict[Setting, pd.DataFrame]:
+    """A table cut by setting, without the settings that are points of a sweep."""
+    charted = {setting for _, setting in report.study.charted}
+    parts = across.by_setting(report.study, report.tables[table])
+    return {setting: part for setting, part in parts.items() if setting in charted}
+
+
+_AGAINST_BATCH, _SAME = plots_sweeps.against_batch, pd.DataFrame.copy
+_SWEEPS = {  # title, chart, of what it is, the rows that it draws
+    "batch": ("Latency against batch size", _AGAINST_BATCH, {"of": "mean_ms"}, _SAME),
+    "batch_per_image": ("Latency per image against batch size", _AGAINST_BATCH, {"of": "per_image_ms"}, _SAME),
+    "input": ("Latency against input size", plots_sweeps.against_input, {"of": "mean_ms"}, plots_sweeps.at_least_batch),
+    "work": ("Latency against work", plots_sweeps.against_work, {}, plots_sweeps.with_work),
+}
+
+
+def _charts_of_sweeps(report: Report) -> list[Chart]:
+    """The charts over batch and input sizes, each kind once for each machine and way to run."""
+    study, found = report.study, []
+    table = report.tables.get("sweeps")
+    for which, part in {} if table is None else sweeps.by_series(table, variants=False).items():
+        stem, where = study.stems[which.machine], sweeps.label(study, which)
+        stem = slug(f"{stem}_sweep{where.removeprefix(study.labels[which.machine])}")
+        for name, (title, function, facts, rows) in _SWEEPS.items():
+            draw, data = partial(function, study, part, which, **facts), partial(rows, part)
+            found.append(Chart(f"{stem}_{name}", f"{title}, {where}", draw, data, "sweeps"))
+    return found
+
+
 def _charts_over_time(report: Report) -> list[Chart]:
     """The charts of thread counts, of the campaign's course and of iterations."""
     study, found = report.study, []
     if "threads" in report.tables:
+        charted = {(machine, setting._replace(threads=None)) for machine, setting in study.charted}
         for (machine, rest), part in across.by_sweep(study, report.tables["threads"]).items():
+            if (machine, rest) not in charted:
+                continue
             stem = slug("_".join(filter(None, (study.stems[machine], "threads", across.sweep_label(study, rest)))))
             for name, column in (("time", "mean_ms"), ("gain", "speedup")):
                 draw = partial(plots_across.threads, study, part, machine, rest, column)
@@ -257,7 +296,7 @@ def _charts_over_time(report: Report) -> list[Chart]:
         draw = partial(plots_across.timeline, study, part, machine)
         title = f"Timeline, {study.labels[machine]}"
         found.append(Chart(f"{study.stems[machine]}_timeline", title, draw, part.copy, "timeline"))
-    for place, stem in study.group_stems.items():
+    for place, stem in study.charted.items():
         draw, data = partial(plots_across.iterations, study, *place), partial(across.iterations, study, *place)
         title = f"Single iterations, {study.place_label(*place)}"
         found.append(Chart(f"{stem}_iterations", title, draw, data, "iterations"))
@@ -389,14 +428,19 @@ def render(report: Report, todo: Sequence[Chart], plots_directory: Path) -> dict
     """report.html and report.md, whose charts are in `plots_directory`."""
     study = report.study
     drawn = _drawn(todo, plots_directory)
-    metrics = report.metrics if len(study.groups) <= _ALL_METRICS_EMBEDDED else [report.metric]
+    metrics = report.metrics if len(study.charted) <= _ALL_METRICS_EMBEDDED else [report.metric]
     context = {
         "report": report,
         "study": study,
         "grids": grids,
         "findings": findings,
         "tables_ops": tables_ops,
-        "found": opening.found(study, report.tables["speedup"]) + opening.energy(study, report.tables.get("energy")),
+        "found": [
+            *opening.found(study, report.tables["speedup"]),
+            *opening.energy(study, report.tables.get("energy")),
+            *findings.growth_in_short(report.tables),
+        ],
+        "sweeps": sweeps,
         "sure": opening.sure(study, report.tables["speedup"], report.tables["trust"]),
         "of_topic": lambda topic: [name for name, chart in drawn.items() if chart.topic == topic],
         "counts": study.runs["status"].value_counts().to_dict(),
@@ -404,7 +448,7 @@ def render(report: Report, todo: Sequence[Chart], plots_directory: Path) -> dict
         "metrics": [report.metric, *(m for m in metrics if m != report.metric)],
         "speedups": tables.by_place(study, report.tables["speedup"]),
         "energy": tables.by_place(study, report.tables["energy"]) if "energy" in report.tables else {},
-        "not_reported": [m for m in report.metrics if not any(f"{s}_{m}" in drawn for s in study.group_stems.values())],
+        "not_reported": [m for m in report.metrics if not any(f"{s}_{m}" in drawn for s in study.charted.values())],
         "charts": drawn,
         "svg": lambda name: _inlined(drawn[name], plots_directory),
     }
@@ -450,7 +494,7 @@ def _many_pages(report: Report, todo: Sequence[Chart], plots_directory: Path) ->
         of_host = {
             "machine": machine,
             "speedups": speedups_of[machine],
-            "found": [found[study.place_label(*place)] for place in speedups_of[machine]],
+            "found": [found[study.place_label(*place)] for place in speedups_of[machine] if place in study.charted],
             "means": report.tables[f"final_result_{stem}"],
         }
         yield f"hosts/{stem}.html", page.render(context | of_host)
@@ -471,6 +515,7 @@ def terminal_text(report: Report) -> str:
         title = f"{study.place_label(machine, setting)} ({metric_label(report.metric)[0].lower()})"
         blocks.append(f"{title}\n{grids.plain(grid)}")
     lines = [*_some("\n\n".join, blocks, "machines or settings"), "", findings.overall(report.tables["speedup"])]
+    lines += findings.growth_in_short(report.tables)
     counts = study.runs["status"].value_counts()
     parts = filter(None, [", ".join(f"{n} {status}" for status, n in counts.items()), findings.repeats(study)])
     lines.append(f"{tables.count(len(study.runs), 'run')}: {'; '.join(parts)}")

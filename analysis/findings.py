@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis import claims, stats, validity
+from analysis import claims, stats, sweeps, validity
+from analysis.names import DEFAULT_METRIC
 from analysis.study import CLOCK_OFFSET_S, SETTING, Machine, Setting, Study, mapping, metric_label
 from analysis.tables import GEOMEAN, by_place, count, interval, number, places, some
 
@@ -70,6 +71,8 @@ def _on_machines(study: Study, speedups: pd.DataFrame, effects: pd.DataFrame) ->
     all_effects = by_place(study, effects)
     found = []
     for (machine, setting), rows in by_place(study, speedups).items():
+        if (machine, setting) not in study.charted:
+            continue  # a point of a sweep: its speedups are in the tables
         sentences = []
         for variant, mine in rows.groupby("variant", sort=False):
             side_effects = all_effects[machine, setting]
@@ -246,6 +249,90 @@ def _unsaid(rows: pd.DataFrame, said: bool) -> list[str]:
     return sentences
 
 
+# --- what latency grows with ------------------------------------------------------------------------------------------
+
+
+def of_sweeps(study: Study, tables: Mapping[str, pd.DataFrame]) -> list[Finding]:
+    """What latency and energy grow with, and which models are worth their time.
+
+    A finding for each machine and way to run, of its first variant: the others are in the tables.
+    """
+    best = sweeps.by_series(tables["trade_off"]) if "trade_off" in tables else {}
+    found, said = [], set()
+    for series, rows in sweeps.by_series(tables["lab_questions"]).items() if "lab_questions" in tables else ():
+        if (way := (series.machine, series.rest)) in said:
+            continue
+        said.add(way)
+        asked = [row for row in rows.itertuples() if row.verdict != claims.NOT_MEASURED or (pd.notna(row.steps) and row.steps)]
+        sentences = [f"{_grows(row)}: {_growth(row)}." for row in asked]
+        sentences += _worth(study, best[series]) if series in best else []
+        if sentences:
+            found.append(Finding(f"What latency grows with, {sweeps.label(study, series)}", sentences))
+    return found
+
+
+def growth_in_short(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """A sentence for each question on time that was answered anywhere, over all series."""
+    if "lab_questions" not in tables:
+        return []
+    questions, sentences = tables["lab_questions"], []
+    answered = questions[(questions["metric"] == DEFAULT_METRIC) & (questions["verdict"] != claims.NOT_MEASURED)]
+    for _, rows in answered.groupby("question", sort=False):
+        row = next(rows.itertuples())
+        verdicts = Counter(rows["verdict"])
+        text = f"{_grows(row)}: {_growth(row)}"
+        if len(rows) > 1:
+            words = [f"{verdict} in {n}" for verdict, n in verdicts.most_common()]
+            column = "rho" if row.question in sweeps.BETWEEN_MODELS else "exponent"
+            name = {"rho": "rank correlation", "exponent": "exponent"}[column]
+            span = " to ".join(dict.fromkeys(number(value, 2) for value in (rows[column].min(), rows[column].max())))
+            text = f"{_grows(row)}: {', '.join(words)} of {len(rows)} cases ({name} {span})"
+        sentences.append(f"{text}.")
+    return sentences
+
+
+def _grows(row: tuple) -> str:
+    what = "Latency" if row.metric == DEFAULT_METRIC else metric_label(row.metric)[0]
+    return f"{what} grows with {row.question}"
+
+
+def _growth(row: tuple) -> str:
+    """The verdict with what it rests on."""
+    if row.question in sweeps.BETWEEN_MODELS:
+        bounds = interval(row.ci_low, row.ci_high)
+        numbers = (
+            f"rank correlation {number(row.rho)}{f' ({bounds})' if bounds else ''} among {count(row.models, 'model')}"
+        )
+        if stats.least_rank_p(row.models) > stats.ALPHA:
+            numbers += ", too few for any order to be told from chance"
+    elif pd.isna(row.exponent_ci_low):
+        numbers = f"exponent {number(row.exponent)} of one model"
+    else:
+        bounds = _ratio(row.exponent, row.exponent_ci_low, row.exponent_ci_high)
+        numbers = f"exponent {bounds} over {count(row.models, 'model')}"
+    falls = f" and falls at {row.steps_falling}" if row.steps_falling else ""
+    steps = f"it rises beyond noise at {row.steps_rising} of {count(row.steps, 'step')}{falls}"
+    return f"{row.verdict}, {numbers}; {steps}"
+
+
+def _worth(study: Study, rows: pd.DataFrame) -> list[str]:
+    """Which models no other beats in everything, and which some do."""
+    criteria = ["latency per image", *(name for column, name in _CRITERIA.items() if rows[column].notna().any())]
+    front, beaten = rows[rows["dominated_by"] == ""], rows[rows["dominated_by"] != ""]
+    parts = [f"{row.model} (by {row.dominated_by})" for row in beaten.itertuples()]
+    worse = f"; worse in everything than another: {_listed(parts)}" if parts else "; no model is worse in everything"
+    machines = {(campaign, host) for campaign, host in zip(rows["campaign"], rows["host"], strict=True)}
+    random = any("random" in study.known(study.cells_of[Machine(*key)], "weights") for key in machines)
+    accuracy = "Accuracy was not measured" + (", and with random weights there is none" if random else "")
+    return [
+        f"Best trade-off of {_listed(criteria)}: {_listed(list(front['model']))}{worse}.",
+        f"{accuracy}: no trade-off with it can be told.",
+    ]
+
+
+_CRITERIA = {"energy_per_image_j": "energy per image", "parameters": "parameters", "model_size_mb": "size of the file"}
+
+
 # --- how far to trust it ----------------------------------------------------------------------------------------------
 
 
@@ -293,7 +380,8 @@ def _of_runs(study: Study, trust: pd.DataFrame, speedups: pd.DataFrame) -> list[
         found.append(Notice(UNTRUSTED, text + some(sorted(set(refused["reason"])), 3) + "."))
     missing = int(trust["configurations_missing"].sum())
     if missing:
-        text = f"{missing} of {count(int(trust['configurations'].sum()), 'configuration')} without a usable run."
+        text = f"{missing} of {count(int(trust['configurations'].sum()), 'configuration')} without a usable run"
+        text += f", {len(study.out_of_memory)} of them out of memory." if study.out_of_memory else "."
         found.append(Notice(CAUTION, text))
     few = trust[(trust["repetitions_min"] > 0) & (trust["repetitions_min"] < FEW_REPETITIONS)]
     if len(few):
@@ -398,7 +486,7 @@ def _of_campaigns(study: Study) -> list[Notice]:
     weights |= set(study.runs["weights"])
     if "random" in weights:
         found.append(Notice(CAUTION, "Weights are random: speed only; accuracy or outputs mean nothing."))
-    if not weights & {"random", "imagenet"}:
+    if not weights & {"random", "imagenet", "brain-mri"}:
         found.append(Notice(NOTE, "What weights the models had is not known."))
     for name in study.dataset.campaigns:
         if study.asked(name).get("profile") == "quick":

@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import claims, isa, stats, tables_energy
+from analysis.entries import whole
 from analysis.study import (
     STUDY_METRICS,
     Machine,
@@ -28,7 +29,17 @@ from analysis.study import (
     row_label,
     variant_key,
 )
-from analysis.tables import GEOMEAN, TOTAL, by_place, interval, number, places, share_of_models, with_interval
+from analysis.tables import (
+    GEOMEAN,
+    TOTAL,
+    by_place,
+    in_place_of_speedup,
+    interval,
+    number,
+    places,
+    share_of_models,
+    with_interval,
+)
 
 UNKNOWN = "–"
 _HASH_DIGITS = 12
@@ -62,7 +73,7 @@ def at_a_glance(study: Study, table: pd.DataFrame) -> Grid:
         compared = row.verdict not in (stats.MISSING, stats.NOT_COMPARABLE)
         share = share_of_models(row.method) if row.model == GEOMEAN else ""
         text = f"{sign}{number(row.speedup)}" + (f" ({share})" if share else "")
-        rows[*place, row.variant][row.model] = text if compared else row.verdict
+        rows[*place, row.variant][row.model] = text if compared else in_place_of_speedup(row)
     head = [
         *(["Instructions"] if grouped else []),
         "Machine",
@@ -258,6 +269,82 @@ _ENERGY_BESIDE = {
     "energy_run_{}j": "#Per run (J)",
     "power_{}w": "#Power (W)",
 }
+
+
+def sweep(study: Study, table: pd.DataFrame) -> Grid:
+    """The part of `sweeps.sweeps` that is of one series, as the lab has it: a row per size, a column per model."""
+    models = list(dict.fromkeys(table["model"]))
+    rows: dict[tuple, dict[str, str]] = defaultdict(dict)
+    for row in table.itertuples():
+        bounds = interval(row.mean_ci_low_ms, row.mean_ci_high_ms)
+        text = number(row.mean_ms) + (f" ({bounds})" if bounds else "")
+        rows[row.input_size, row.batch_size][row.model] = row.absent or text
+    ordered = sorted(rows, key=lambda sizes: tuple(0 if pd.isna(size) else size for size in sizes))
+    cells = ([*map(_text, sizes), *(rows[sizes].get(model, "") for model in models)] for sizes in ordered)
+    return _without_empty(Grid.of(["Input", "Batch", *(f"#{model}" for model in models)], cells), unknown="")
+
+
+def sweeps(study: Study, table: pd.DataFrame) -> Grid:
+    """`sweeps.sweeps`: time, time of an image, throughput and work of every size."""
+    head = ["Machine", "Model", "Variant", *map(_setting_head, study.varying), "#n", "#Mean (ms)", "#95 % interval"]
+    head += ["#An image (ms)", "#95 % interval", "#Images/s", "#95 % interval", "#Work (GFLOP)", "#GFLOP/s", "Remark"]
+    rows = [
+        [
+            *(study.labels[machine], row.model, row.variant, *_place(study, machine, setting)[1:], str(row.n)),
+            *(number(row.mean_ms), interval(row.mean_ci_low_ms, row.mean_ci_high_ms)),
+            *(number(row.per_image_ms), interval(row.per_image_ci_low_ms, row.per_image_ci_high_ms)),
+            *(number(row.images_per_s), interval(row.images_per_s_ci_low, row.images_per_s_ci_high)),
+            *(number(row.gflop), number(row.gflop_per_s), row.absent),
+        ]
+        for (machine, setting), row in zip(places(study, table), table.itertuples(), strict=True)
+    ]
+    return _without_empty(Grid.of(head, rows), unknown="")
+
+
+def lab_questions(study: Study, table: pd.DataFrame) -> Grid:
+    """`sweeps.lab_questions`: what latency and energy grow with."""
+
+    def known(value: float, low: float, high: float) -> str:
+        bounds = interval(low, high)
+        return f"{number(value)} ({bounds})" if bounds else number(value)
+
+    setting = [name for name in ("runner", "threads", "delegate") if name in study.varying]
+    several = table["metric"].nunique() > 1
+    head = ["Does it grow with", *(["What"] if several else []), "Machine", "Variant", *map(_setting_head, setting)]
+    head += ["#Rank correlation (95 % interval)", "#Exponent (95 % interval)", "#p (Holm)", "Verdict"]
+    head += ["#Steps that rise / fall", "#Rise at every step", "Remark"]
+    rows = [
+        [
+            *(row.question, *([metric_label(row.metric)[0]] if several else [])),
+            *(study.labels[Machine(row.campaign, row.host)], row.variant),
+            *(_text(getattr(row, name)) for name in setting),
+            known(row.rho, row.ci_low, row.ci_high),
+            known(row.exponent, row.exponent_ci_low, row.exponent_ci_high),
+            *(p_value(row.p_holm), row.verdict),
+            "" if pd.isna(row.steps) else f"{row.steps_rising} / {row.steps_falling} of {row.steps}",
+            *("" if pd.isna(row.steps) else f"{row.strata_rising} of {row.strata}", row.basis),
+        ]
+        for row in table.itertuples()
+    ]
+    return _without_empty(Grid.of(head, rows), unknown="")
+
+
+def trade_off(study: Study, table: pd.DataFrame) -> Grid:
+    """`sweeps.trade_off`: each model at its best, and what is better in everything."""
+    setting = [name for name in ("runner", "threads", "delegate") if name in study.varying]
+    head = ["Machine", "Variant", *map(_setting_head, setting), "Model", "#Input", "#Batch", "#An image (ms)"]
+    head += ["#95 % interval", "#Energy of an image (J)", "#Parameters", "#Size (MB)", "Better in everything"]
+    rows = [
+        [
+            *(study.labels[Machine(row.campaign, row.host)], row.variant),
+            *(_text(getattr(row, name)) for name in setting),
+            *(row.model, _text(row.input_size), _text(row.batch_size), number(row.per_image_ms)),
+            *(interval(row.per_image_ci_low_ms, row.per_image_ci_high_ms), number(row.energy_per_image_j)),
+            *(_text(row.parameters), number(row.model_size_mb), row.dominated_by or "none"),
+        ]
+        for row in table.itertuples()
+    ]
+    return _without_empty(Grid.of(head, rows), unknown="")
 
 
 def final_result(table: pd.DataFrame) -> Grid:
@@ -502,7 +589,8 @@ def settings(study: Study, campaign: str) -> Grid:
 
 def model_files(study: Study, *campaigns: str) -> Grid:
     """The model files of some campaigns."""
-    head = ["Model", "Variant", "#Size (MB)", "#Parameters", "#Batch", "#Input", "Weights", "Source", "sha256"]
+    head = ["Model", "Variant", "Format", "#Size (MB)", "#Parameters", "#MACs of an image (10⁹)", "#Batch", "#Input"]
+    head += ["Weights", "Source", "sha256"]
     rows = []
     for campaign, entry in ((name, entry) for name in campaigns for entry in study.model_files(name)):
         size = entry.get("size_bytes")
@@ -512,9 +600,11 @@ def model_files(study: Study, *campaigns: str) -> Grid:
         rows.append(
             [
                 *([campaign] if len(campaigns) > 1 else []),
-                *(_json(entry.get(name)) for name in ("model", "variant")),
+                *(_json(entry.get(name)) for name in ("model", "variant", "format")),
                 f"{size / 1e6:.1f}" if isinstance(size, int) else "",
-                *(_json(entry.get(name)) for name in ("parameters", "batch_size", "input_size")),
+                _json(entry.get("parameters")),
+                number(macs / 1e9) if (macs := whole(entry.get("macs"))) else "",
+                *(_json(entry.get(name)) for name in ("batch_size", "input_size")),
                 weights,
                 *(_json(entry.get(name)) for name in ("source", "sha256")),
             ]

@@ -492,9 +492,15 @@ def _threads(parameters: dict[str, str]) -> int | None:
 
 
 def _input_shape(shapes: str) -> tuple[int | None, int | None]:
-    """Batch size and edge length of the first input, from `32,224,224,3`; the length only for square images."""
+    """Batch size and edge length of the first input, from `32,224,224,3` (NHWC) or `32,3,224,224` (NCHW).
+
+    The length only for square images.
+    """
     shape = [_integer(size) for size in shapes.partition(":")[0].split(",")]
-    return shape[0], shape[1] if len(shape) == 4 and shape[1] == shape[2] else None
+    if len(shape) != 4:
+        return shape[0], None
+    batch, *image = shape
+    return batch, next((edge for edge, other in pairwise(image) if edge == other), None)
 
 
 _DELEGATES = ("gpu", "nnapi", "hexagon", "coreml", "xnnpack")

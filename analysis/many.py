@@ -23,6 +23,8 @@ ELSEWHERE = {
     "op_difference": "where the time of inferences went",
     "energy": "what runs and inferences take",
     "energy_meters": "which meter each machine has",
+    "sweeps": "times over batch and input sizes",
+    "lab_questions": "what latency grows with",
 }
 
 _COMPARED = (stats.FASTER, stats.SLOWER, stats.NOT_DISTINGUISHABLE)

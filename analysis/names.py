@@ -73,6 +73,9 @@ COLUMNS: dict[str, str] = {
     "energy_net_inference_j": NUMBER,
     "power_w": NUMBER,
     "idle_power_w": NUMBER,
+    "macs": INTEGER,
+    "images_per_s": NUMBER,
+    "latency_per_image_ms": NUMBER,
     "outlier": TEXT,
     "iteration_wall_us": LIST,  # last: tables/runs.csv goes without
 }
@@ -91,6 +94,8 @@ METRICS = tuple(
 
 # What speedups can be made of; a ratio of spreads is not a speedup.
 TIME_METRICS = tuple(name for name in METRICS if name.endswith("_ms") and name != "std_inference_ms")
+
+OUT_OF_MEMORY = "out of memory"  # begins the reason of a run that did not fit
 
 DEFAULT_METRIC, DEFAULT_BASELINE = "avg_inference_ms", "float32"
 

@@ -104,6 +104,8 @@ def sure(study: Study, speedups: pd.DataFrame, trust: pd.DataFrame) -> list[str]
         text = f"Repetitions vary by {median} % (standard deviation; the median of the configurations{on})"
         sentences.append(f"{text}, {most} % at most.")
     models = speedups[(speedups["model"] != GEOMEAN) & speedups["ci_low"].notna()]
+    if speedups.empty:
+        return sentences
     if models.empty:
         return [*sentences, "No speedup has an interval: nothing here is sure."]
     half = 50 * (models["ci_high"] - models["ci_low"]) / models["speedup"]

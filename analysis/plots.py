@@ -20,8 +20,9 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 
 from analysis import hover, isa, plotted, stats
 from analysis.comparison import REGRESSION, change
+from analysis.names import OUT_OF_MEMORY
 from analysis.study import Machine, Setting, Study, metric_label, model_key, variant_key
-from analysis.tables import GEOMEAN, interval, number, places, share_of_models
+from analysis.tables import GEOMEAN, in_place_of_speedup, interval, number, places, share_of_models
 
 STYLE = {
     "font.size": 9.0,
@@ -245,6 +246,8 @@ def repetitions(study: Study, machine: Machine, setting: Setting, metric: str) -
         valid = sum(row.status == "ok" for row in mine)
         counts = [f"n = {valid}"] + [f"{study.n(cell, s)} {s}" for s in ("invalid", "failed") if study.n(cell, s)]
         text = ", ".join(counts) if cell in study.positions else "no run"
+        if cell in study.out_of_memory:
+            text = OUT_OF_MEMORY
         colour = QUIET if valid and len(counts) == 1 else ALARM
         beside(axes, line, text, colour)
     if not any(points.values()):
@@ -311,7 +314,7 @@ def changes(table: pd.DataFrame, names: Sequence[str], title: str, tolerance_per
 def _speedup_mark(axes: Axes, row: tuple, y: float, colour: str) -> None:
     """One speedup with its interval and number; without a number, its verdict."""
     if math.isnan(row.speedup):
-        beside(axes, y, row.verdict, ALARM)
+        beside(axes, y, in_place_of_speedup(row), ALARM)
         return
     low, high = (row.ci_low, row.ci_high) if row.ci_low == row.ci_low else (row.speedup, row.speedup)
     (line,) = axes.plot([max(low, 1e-9), min(high, 1e9)], [y, y], color=colour, linewidth=2, solid_capstyle="butt")

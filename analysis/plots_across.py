@@ -38,7 +38,7 @@ from analysis.plots import (
     wrapped,
 )
 from analysis.study import Machine, Setting, Study, metric_label, model_key, setting_key
-from analysis.tables import GEOMEAN, count, interval, number, places
+from analysis.tables import GEOMEAN, count, in_place_of_speedup, interval, number, places
 
 _DIVERGING = colormaps["RdBu"]  # ColorBrewer's: its ends can be told apart by colour-blind people
 _LEAST_RANGE = math.log2(2)  # so that small differences stay pale where there are no great ones
@@ -98,7 +98,7 @@ def heat_map(study: Study, table: pd.DataFrame, setting: Setting, variant: str) 
 def _cell(row: tuple) -> tuple[float, str]:
     """The number that gives a cell its colour, and its text."""
     if math.isnan(row.speedup) or row.verdict in (stats.MISSING, stats.NOT_COMPARABLE):
-        return math.nan, row.verdict
+        return math.nan, in_place_of_speedup(row)
     sign = "≈ " if row.verdict == stats.NOT_DISTINGUISHABLE else ""
     return row.speedup, f"{sign}{number(row.speedup)}"
 
@@ -197,12 +197,12 @@ def absolute_times(study: Study, table: pd.DataFrame, setting: Setting) -> Figur
         what = "Dots: the median of the machines of a group; thick lines: their quartiles; thin: least to most."
     else:
         rows = isa.in_groups(study, machines)
-        what = f"Means of {_n(table['n'])} repetitions; lines: 95 % confidence intervals, often shorter than the mark."
+        what = f"Means of {n_of(table['n'])} repetitions; lines: 95 % confidence intervals, often shorter than a mark."
         if (table["verdict"] == stats.NOT_COMPARABLE).any():
             what += " Hollow: not comparable with the fastest machine; tables/across.csv says what differs."
     names = [wrapped(row if isinstance(row, str) else study.labels[row], 34) for row in rows]
     where = study.setting_label(setting)
-    figure, panels = _panels(
+    figure, panels = panels_of(
         models,
         4,
         1.75,
@@ -225,7 +225,7 @@ def absolute_times(study: Study, table: pd.DataFrame, setting: Setting) -> Figur
                 for row in of_variant.itertuples():
                     y = rows.index(Machine(row.campaign, row.host)) + 0.7 * offset
                     _time_mark(axes, row, y, variant_colours(study)[variant])
-        _log_axis(axes, [*mine["mean_ms"], *mine["mean_ci_low_ms"], *mine["mean_ci_high_ms"]])
+        log_axis(axes, [*mine["mean_ms"], *mine["mean_ci_low_ms"], *mine["mean_ci_high_ms"]])
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.grid(axis="x")
         axes.hlines(np.arange(0.5, len(rows) - 1), *axes.get_xlim(), color="#EEEEEE", linewidth=0.6, zorder=0)
@@ -273,13 +273,13 @@ def threads(study: Study, table: pd.DataFrame, machine: Machine, rest: Setting, 
     ideal = "" if of == "mean_ms" else " Dashed: twice the threads, half the time."
     where = ", ".join(filter(None, (study.labels[machine], across.sweep_label(study, rest))))
     name = metric_label(table["metric"].iloc[0])[0]
-    figure, panels = _panels(
+    figure, panels = panels_of(
         models,
         4,
         1.75,
         1.9,
         title=f"{name if of == 'mean_ms' else f'Speedup against {fewest}'}: {where}",
-        caption=f"Means of {_n(table['n'])} repetitions; error bars: 95 % confidence intervals. Axes are logarithmic."
+        caption=f"Means of {n_of(table['n'])} repetitions; error bars: 95 % confidence intervals. Axes are logarithmic."
         + ideal,
         key=[(variant, variant_colours(study)[variant]) for variant in variants],
         left=0.65,
@@ -294,9 +294,9 @@ def threads(study: Study, table: pd.DataFrame, machine: Machine, rest: Setting, 
             axes.errorbar(x, y, yerr=errors, color=colour, marker="o", markersize=4, linewidth=1.2, elinewidth=1)
         if of == "speedup":
             axes.plot(counts, np.array(counts) / counts[0], "--", color="#999999", linewidth=1, zorder=0)
-        _log_axis(axes, counts, across=True)
+        log_axis(axes, counts, across=True)
         axes.set_xticks(counts, [f"{n}" for n in counts])
-        _log_axis(axes, [*mine[of], *mine[low], *mine[high]], across=False)
+        log_axis(axes, [*mine[of], *mine[low], *mine[high]], across=False)
         axes.grid()
         axes.set_xlabel("threads", fontsize=8)
         if i % 4 == 0:
@@ -322,10 +322,10 @@ def memory_and_size(study: Study, table: pd.DataFrame, setting: Setting) -> Figu
     names = [wrapped(model, 24) for model in models]
     where = study.setting_label(setting)
     said = "The size is that of the file. " if measures[0][0] == "model_size_mb" else ""
-    said += f"Memory: means of {_n(table['n'])} repetitions" if table["n"].any() else ""
+    said += f"Memory: means of {n_of(table['n'])} repetitions" if table["n"].any() else ""
     said += f", averaged over {machines} machines" if machines > 1 else ""
     said += "; dots: single machines." if 1 < machines <= across.MANY else "."
-    figure, panels = _panels(
+    figure, panels = panels_of(
         [""] * len(measures),
         2,
         3.2,
@@ -473,7 +473,7 @@ def iterations(study: Study, machine: Machine, setting: Setting) -> Figure | Non
 # --- layout -----------------------------------------------------------------------------------------------------------
 
 
-def _panels(
+def panels_of(
     titles: Sequence[str], columns: int, width: float, height: float, *, title: str, caption: str, key: Key, left: float
 ) -> tuple[Figure, list[Axes]]:
     """A figure of small axes, row by row, each in a place of `width` x `height` inches with room for its texts."""
@@ -504,7 +504,7 @@ def _name_rows(axes: Axes, rows: Sequence[object], names: Sequence[str]) -> None
     embolden(axes, rows)
 
 
-def _log_axis(axes: Axes, values: Sequence[float], across: bool = True) -> None:
+def log_axis(axes: Axes, values: Sequence[float], across: bool = True) -> None:
     """A logarithmic axis with few, plain numbers: the x-axis, or the y-axis if not `across`."""
     known = [value for value in values if value > 0 and math.isfinite(value)]
     low, high = min(known) / 1.2, max(known) * 1.2
@@ -523,7 +523,7 @@ def _log_axis(axes: Axes, values: Sequence[float], across: bool = True) -> None:
     axis.set_minor_locator(NullLocator())
 
 
-def _n(counts: pd.Series) -> str:
+def n_of(counts: pd.Series) -> str:
     """'10' or '8 to 10'."""
     some = counts[counts > 0]
     low, high = int(some.min()), int(some.max())

@@ -22,8 +22,10 @@ def charts(
     if table is None:
         return
     for place, part in by_place(study, table[table["model"] != GEOMEAN]).items():
+        if place not in study.charted:
+            continue
         title = f"Energy per inference, {study.place_label(*place)}"
-        yield f"{study.group_stems[place]}_energy", title, partial(per_inference, study, part, *place), part.copy
+        yield f"{study.charted[place]}_energy", title, partial(per_inference, study, part, *place), part.copy
 
 
 def per_inference(study: Study, table: pd.DataFrame, machine: Machine, setting: Setting) -> Figure | None:

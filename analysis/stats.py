@@ -24,6 +24,8 @@ Hedges (1981), Distribution theory for Glass's estimator of effect size, J. Educ
 Bonett (2008), Confidence intervals for standardized linear contrasts of means, Psychol. Methods 13, 99-109.
 Wilcoxon (1945), Individual comparisons by ranking methods, Biometrics Bull. 1, 80-83.
 Tukey (1977), Exploratory data analysis, Addison-Wesley.
+Bonett and Wright (2000), Sample size requirements for estimating Pearson, Kendall and Spearman correlations,
+Psychometrika 65, 23-28.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -354,6 +357,113 @@ def disagreement(verdict: str, p_rank: float, p_rank_holm: float, p_rank_least: 
     if verdict == NOT_DISTINGUISHABLE and p_rank_holm < ALPHA:
         return f"the rank test finds a difference (p = {p_rank_holm:.2g}, Holm)"
     return ""
+
+
+# --- rank correlations ------------------------------------------------------------------------------------------------
+
+RANKED_FROM = 3  # things; of two the rank correlation is always 1 or -1
+PERMUTATIONS = 9999  # at most; up to 7! = 5040 all of them are tried
+
+
+def rank_interval(rho: float, n: int) -> tuple[float, float]:
+    """95 % interval of Spearman's rank correlation of n things; NaN where n < 4. Conservative up to 0.9 for few things.
+
+    Fisher's z with the variance of Bonett and Wright (2000). Half a step between two values that rho can have is a
+    continuity correction: else a perfect order of a few things would have an interval of no width.
+    """
+    if n < 4 or math.isnan(rho):
+        return math.nan, math.nan
+    half_step = 6 / (n * (n * n - 1))
+    inner = min(max(rho, half_step - 1), 1 - half_step)
+    half = float(special.ndtri(_UPPER)) * math.sqrt((1 + inner**2 / 2) / (n - 3))
+    low, high = (math.tanh(math.atanh(inner) + side) for side in (-half, half))
+    return min(low, rho), max(high, rho)
+
+
+def mean_rank_correlation(predictor: ArrayLike, measured: ArrayLike) -> tuple[float, float]:
+    """Mean over strata of Spearman's rank correlation over things, and the p-value that it is 0.
+
+    The p-value is of a permutation test that deals the predictors out to the things anew, to a thing the same in all
+    strata: strata that rank the same things again add no evidence. Two-sided.
+
+    Args:
+        predictor: things x strata, whole; any unit.
+        measured: the same; NaN = not measured.
+
+    Returns:
+        (mean, p); NaN where no stratum has 3 measured things and spread in both. p is NaN for fewer than 3 things.
+    """
+    from scipy import stats as tests  # half a second
+
+    ranks = (
+        np.nan_to_num(tests.rankdata(np.asarray(values, dtype=float), axis=0, nan_policy="omit"))
+        for values in (predictor, measured)
+    )
+    return _of_ranks(*(tuple(map(tuple, of.tolist())) for of in ranks))
+
+
+@lru_cache(maxsize=1024)  # many machines rank the same things in the same order
+def _of_ranks(predictor: tuple[tuple[float, ...], ...], measured: tuple[tuple[float, ...], ...]) -> tuple[float, float]:
+    """`mean_rank_correlation` of ranks; 0 = not measured."""
+    from scipy import stats as tests
+
+    x, y = np.array(predictor, ndmin=2), np.array(measured, ndmin=2)
+    there = y > 0
+    strata = [
+        (x[:, j], there[:, j], tests.rankdata(y[there[:, j], j]))
+        for j in range(x.shape[1])
+        if there[:, j].sum() >= RANKED_FROM and np.ptp(y[there[:, j], j]) and np.ptp(x[there[:, j], j])
+    ]
+    if not strata:
+        return math.nan, math.nan
+
+    def mean_rho(order: NDArray, axis: int = -1) -> NDArray:
+        order = np.moveaxis(np.asarray(order, dtype=int), axis, -1)
+        return np.mean([_correlations(tests.rankdata(x_j[order][..., of], axis=-1), y_j) for x_j, of, y_j in strata], 0)
+
+    order = np.arange(len(x))
+    found = tests.permutation_test(
+        (order,), mean_rho, permutation_type="pairings", vectorized=True, n_resamples=PERMUTATIONS, rng=SHUFFLE_SEED
+    )
+    return float(mean_rho(order)), min(1.0, float(found.pvalue))
+
+
+def _correlations(ranks: NDArray, of: NDArray) -> NDArray:
+    """Pearson's along the last axis; 0 where there is no spread."""
+    a, b = ranks - ranks.mean(axis=-1, keepdims=True), of - of.mean()
+    spread = np.sqrt((a**2).sum(axis=-1) * (b**2).sum())
+    return np.divide((a * b).sum(axis=-1), spread, out=np.zeros(a.shape[:-1]), where=spread > 0)
+
+
+def least_rank_p(n: int) -> float:
+    """The least p-value that the permutation test of a rank correlation of n things can give."""
+    return min(1.0, 2 / math.factorial(min(n, 20)))
+
+
+def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:
+    """Spearman's; NaN where there is no spread."""
+    from scipy import stats as tests  # half a second
+
+    return float(tests.spearmanr(x, y).statistic) if np.ptp(x) and np.ptp(y) else math.nan
+
+
+def slope(x: Sequence[float], y: Sequence[float]) -> float:
+    """Exponent of a power law through points whose both coordinates are positive: least squares on logarithms."""
+    return float(np.polyfit(np.log(x), np.log(y), 1)[0])
+
+
+def student(values: Sequence[float]) -> tuple[float, float, float, float]:
+    """Mean, its 95 % t-interval and the p-value that it is 0; NaN where there are too few values."""
+    n = len(values)
+    if not n:
+        return math.nan, math.nan, math.nan, math.nan
+    mean = float(np.mean(values))
+    if n < 2:
+        return mean, math.nan, math.nan, math.nan
+    error = float(np.std(values, ddof=1)) / math.sqrt(n)
+    half = float(special.stdtrit(n - 1, _UPPER)) * error
+    p_value = 2 * float(special.stdtr(n - 1, -abs(mean) / error)) if error > 0 else float(mean == 0)
+    return mean, mean - half, mean + half, p_value
 
 
 # --- repetitions ------------------------------------------------------------------------------------------------------

@@ -18,10 +18,12 @@ import numpy as np
 import pandas as pd
 
 from analysis.campaign import Dataset
-from analysis.names import COLUMNS, CONFIGURATION, INTEGER, METRICS, PILOT, PROFILE, slug
+from analysis.entries import Entries
+from analysis.names import COLUMNS, CONFIGURATION, INTEGER, METRICS, OUT_OF_MEMORY, PILOT, PROFILE, slug
 from analysis.stats import Sample
 
 SETTING = CONFIGURATION[2:]  # all of a configuration but model and variant
+SIZES = ("batch_size", "input_size")  # the axes of a sweep
 CELL = ("campaign", "host", *CONFIGURATION)
 
 # The study's models, in its order; others follow by name.
@@ -38,7 +40,9 @@ STUDY_METRICS: dict[str, tuple[str, str]] = {
     "memory_init_mb": ("Memory after initialization", "MB"),
     "memory_overall_mb": ("Memory overall", "MB"),
 }
-OTHER_METRICS: dict[str, tuple[str, str]] = {
+_OTHER_METRICS = {
+    "images_per_s": ("Throughput", "images/s"),
+    "latency_per_image_ms": ("Latency per image", "ms"),
     "energy_run_j": ("Energy per run", "J"),
     "energy_inference_j": ("Energy per inference", "J"),
     "energy_net_inference_j": ("Energy per inference above idle", "J"),
@@ -133,7 +137,7 @@ class Study:
         """
         tables = [self.runs, *(plan for plan in self.dataset.plans.values() if plan is not None and "model" in plan)]
         found = {}
-        for name in ("batch_size", "input_size"):
+        for name in SIZES:
             sizes: dict[str, set[int]] = defaultdict(set)
             for table in tables:
                 if name in table:
@@ -146,6 +150,14 @@ class Study:
     def place(self, setting: Setting) -> Setting:
         """The setting without the sizes that are the model's own."""
         return setting._replace(**dict.fromkeys(self.own_sizes))
+
+    def sizes(self, cell: Cell) -> tuple[int | None, int | None]:
+        """Batch and input size of a cell, whether or not they are the model's own; None = not known."""
+        batch, edge = (
+            self.own_sizes[name].get(cell.model) if name in self.own_sizes else getattr(cell.setting, name)
+            for name in SIZES
+        )
+        return batch, edge
 
     @cached_property
     def positions(self) -> dict[Cell, list[int]]:
@@ -194,6 +206,18 @@ class Study:
                         found[cell][which].update({name: text for name, text in line.items() if text != "-"})
         return dict(found)
 
+    @cached_property
+    def out_of_memory(self) -> set[Cell]:
+        """The cells without an ok run that did not fit into memory: by a run's reason, or as their host said."""
+        reasons = self.columns["reason"]
+        failed = {
+            cell
+            for cell, positions in self.positions.items()
+            if any(reasons[i].startswith(OUT_OF_MEMORY) for i in positions)
+        }
+        left = {cell for cell, (_, left) in self.decided.items() if left.get("reason", "").startswith(OUT_OF_MEMORY)}
+        return {cell for cell in failed | left if not self.n(cell, "ok")}
+
     def target_percent(self, campaign: str) -> float | None:
         """What the intervals of a campaign were to be narrower than; None where the number of repetitions was fixed."""
         target = self.asked(campaign).get("target_percent")
@@ -225,10 +249,23 @@ class Study:
         """The settings in campaign.json; {} if it has none."""
         return mapping(self.campaign(campaign).get("settings"))
 
+    @cached_property
+    def _entries(self) -> dict[str, Entries]:
+        return {name: Entries(self.campaign(name).get("models")) for name in self.dataset.campaigns}
+
     def model_files(self, campaign: str) -> list[dict[str, Any]]:
         """The models in campaign.json."""
-        entries = self.campaign(campaign).get("models")
-        return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+        return self._entries[campaign].all if campaign in self._entries else []
+
+    def entry(self, cell: Cell) -> dict[str, Any]:
+        """What campaign.json says of the model file of a cell; {} where it does not name it."""
+        entries = self._entries.get(cell.machine.campaign)
+        used = {self.columns["model_sha256"][i] for i in self.positions.get(cell, ())} - {""}
+        sha256 = used.pop() if len(used) == 1 else ""
+        batch_size, input_size = self.sizes(cell)
+        return (
+            entries.of(sha256, cell.model, cell.variant, cell.setting.runner, batch_size, input_size) if entries else {}
+        )
 
     @cached_property
     def cells(self) -> list[Cell]:
@@ -366,6 +403,23 @@ class Study:
         return dict(zip(self.groups, file_names(names), strict=True))
 
     @cached_property
+    def charted(self) -> dict[tuple[Machine, Setting], str]:
+        """The machines and settings that have charts of their own, and the names of their files.
+
+        Of several batch or input sizes these are each model's least: the others are points in the charts of sweeps.
+        """
+
+        def least_first(cell: Cell) -> tuple[int, int]:
+            return cell.setting.input_size or 0, cell.setting.batch_size or 0
+
+        least: dict[Cell, Cell] = {}
+        for cell in self.cells:
+            key = cell._replace(variant="", setting=cell.setting._replace(**dict.fromkeys(SIZES)))
+            least[key] = min(least.get(key, cell), cell, key=least_first)
+        places = {(cell.machine, cell.setting) for cell in least.values()}
+        return {place: stem for place, stem in self.group_stems.items() if place in places}
+
+    @cached_property
     def _ok(self) -> dict[Cell, np.ndarray]:
         """Where in `runs` the ok runs of each cell are."""
         status = self.columns["status"]
@@ -377,7 +431,7 @@ class Study:
     @cached_property
     def columns(self) -> dict[str, np.ndarray]:
         """Columns of `runs` as numpy arrays, which are much cheaper to pick from than a DataFrame."""
-        facts = ("status", "block", "repetition", "outlier", "model_sha256", *SAME_ON_BOTH_SIDES)
+        facts = ("status", "reason", "block", "repetition", "outlier", "model_sha256", *SAME_ON_BOTH_SIDES)
         numbers = {name: self.runs[name].to_numpy(dtype=float) for name in METRICS}
         return numbers | {name: np.array(plain(self.runs[name]), dtype=object) for name in facts}
 
@@ -473,4 +527,4 @@ def metric_label(metric: str) -> tuple[str, str]:
     """What to call a metric, and its unit."""
     unit = metric.rpartition("_")[2]
     name = metric.removesuffix(f"_{unit}").replace("_", " ").capitalize()
-    return (STUDY_METRICS | OTHER_METRICS).get(metric, (name, unit.replace("mb", "MB")))
+    return (STUDY_METRICS | _OTHER_METRICS).get(metric, (name, unit.replace("mb", "MB")))

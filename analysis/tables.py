@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import sidecar, stats
-from analysis.names import COLUMNS, DEFAULT_METRIC, INTEGER, METRICS
+from analysis.names import COLUMNS, DEFAULT_METRIC, INTEGER, METRICS, OUT_OF_MEMORY
 from analysis.study import (
     CELL,
     SAME_ON_BOTH_SIDES,
@@ -191,6 +191,8 @@ def why_missing(study: Study, cell: Cell, metric: str) -> str:
         return ""
     if study.n(cell, "ok"):
         return f"{cell.variant}: {metric} is not reported"
+    if cell in study.out_of_memory and cell not in study.statuses:
+        return f"{cell.variant} failed: {OUT_OF_MEMORY}"
     if cell in study.statuses:
         positions = study.positions[cell]
         first = study.runs.iloc[positions[0]]
@@ -198,6 +200,11 @@ def why_missing(study: Study, cell: Cell, metric: str) -> str:
         return f"{cell.variant} {first['status']}: {first['reason']}{more}"
     plan = study.planned.get(cell.machine)
     return f"{cell.variant}: no run" + ("" if plan is None or cell in plan else ", not in this host's plan")
+
+
+def in_place_of_speedup(row: tuple) -> str:
+    """What stands where a row of `speedups` has no number: its verdict, or that a side did not fit into memory."""
+    return OUT_OF_MEMORY if row.verdict == stats.MISSING and f"failed: {OUT_OF_MEMORY}" in row.reason else row.verdict
 
 
 def _geomean(rows: Sequence[Comparison]) -> Comparison:
@@ -339,7 +346,7 @@ def machines(study: Study) -> pd.DataFrame:
 
 
 _MODEL_FACTS = ("model", "variant", "file", "size_bytes", "sha256", "parameters", "batch_size", "input_size")
-_MODEL_FACTS += ("weights", "weights_seed", "source")
+_MODEL_FACTS += ("weights", "weights_seed", "source", "format", "macs", "activation_mb")
 
 
 def models(study: Study) -> pd.DataFrame:

@@ -138,6 +138,32 @@ def test_all_columns_of_a_run():
     }
 
 
+def test_time_and_throughput_of_an_image_and_the_operations_of_its_model(logs_dir):
+    """A file for each input size: the sum tells which one it was, else the size does."""
+    edit(
+        logs_dir / "demo" / "pi" / "runs" / LOG.replace(".log", ".meta"),
+        "batch_size=-\ninput_size=-",
+        "batch_size=8\ninput_size=448",
+    )
+    record = json.loads((logs_dir / "demo" / "campaign.json").read_text())
+    entry = record["models"][0]
+    other = entry | {"input_size": 224, "sha256": "other", "macs": 569, "weights": "imagenet"}
+    record["models"] = [other, entry | {"batch_size": 8, "input_size": 448, "macs": 2276}]
+    for changed in ({}, {"sha256": "unknown"}):
+        record["models"][1] |= changed
+        (logs_dir / "demo" / "campaign.json").write_text(json.dumps(record))
+        run = one(logs_dir, f"pi/runs/{LOG}")
+        assert run[["macs", "weights"]].tolist() == [2276, "random"]
+        assert run["latency_per_image_ms"] == pytest.approx(8.05025 / 8)
+        assert run["images_per_s"] == pytest.approx(8000 / 8.05025)
+
+
+def test_what_a_runner_says_of_memory_comes_before_its_exit_code(pi):
+    edit(pi / "runs" / LOG.replace(".log", ".meta"), "exit_code=0", "exit_code=1")
+    (pi / "runs" / LOG).write_text("INFO: STARTING!\nERROR: out of memory: 800 MB more\nERROR: Benchmarking failed.\n")
+    assert one(pi)["reason"] == "out of memory: 800 MB more; exit code 1"
+
+
 def test_columns_have_their_types_and_no_text_is_nan():
     runs = read([CAMPAIGNS]).runs
     assert {name: str(kind) for name, kind in runs.dtypes.items()} == COLUMNS
@@ -274,6 +300,17 @@ def test_what_left_the_plan_is_not_missing(pi):
     last = plan[-1].replace("0008_", "0009_").replace("t4_r2\t2\t2", "t4_r1\t0\t1")
     (pi / "plan.tsv").write_text("\n".join([*plan, last]) + "\n")
     assert read([pi]).unfinished["demo", "pi"] == "4 of 6 runs"  # pilot and profile runs have block 0
+
+
+def test_what_did_not_fit_is_not_missing_at_a_fixed_number_of_repetitions(pi):
+    edit(pi.parent / "campaign.json", '"min_repetitions": 2', '"min_repetitions": 3')
+    lacking = [problem for problem in read([pi]).problems if "planned" in problem]
+    assert "0006_MobileNet.dynamic_range" in lacking[0]
+    header = "model variant runner threads delegate batch_size input_size block reason".replace(" ", "\t")
+    left = "MobileNet\tdynamic_range\tlitert\t4\tdefault\t-\t-\t1\tout of memory"
+    (pi / "stopping.tsv").write_text(f"{header}\n{left}\n")
+    lacking = [problem for problem in read([pi]).problems if "planned" in problem]
+    assert not any("0006_MobileNet.dynamic_range" in problem for problem in lacking)
 
 
 def test_a_host_that_cannot_choose_from_a_pilot_lacks_none(pi):

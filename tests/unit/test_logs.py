@@ -325,3 +325,19 @@ def test_a_changed_digit_of_the_mean_is_noticed():
         if text[at] != ".":
             damaged = text[:at] + str((int(text[at]) + 5) % 10) + text[at + 1 :]
             assert [run.status for run in logs.parse(damaged)] == [INVALID]
+
+
+@pytest.mark.parametrize(
+    ("shapes", "sizes"),
+    [
+        ("32,224,224,3", (32, 224)),
+        ("8,3,448,448", (8, 448)),
+        ("1,3,224,448", (1, None)),
+        ("64,16", (64, None)),
+        ("8,3,448,448:8,10", (8, 448)),
+        ("", (None, None)),
+    ],
+)
+def test_sizes_are_read_from_either_layout(shapes, sizes):
+    (run,) = logs.parse(f"INFO: STARTING!\nINFO: Input shapes: [{shapes}]\nINFO: Graph: [UNet.float32.pt2]\n")
+    assert (run.batch_size, run.input_size) == sizes

@@ -9,8 +9,10 @@ from pathlib import Path
 from analysis import campaign, comparison, document, energy, many, tables
 from tests.unit.datasets import adaptive, dataset, run
 from tests.unit.fleets import eight, of_eight
+from tests.unit.labs import lab, lab_rows
 
 ROOT = Path(__file__).resolve().parents[2]
+SWEEPS = ("sweeps", "lab_questions", "trade_off")
 LOGS = "see [logs.md](logs.md)"
 
 
@@ -46,6 +48,8 @@ def test_every_column_is_documented():
         "problems": {"problem"},
     }
     found["speedup_by_model"] = set(many.speedups_by_model(report.study, report.tables["speedup"]))
+    of_lab = document.build(lab(lab_rows(repetitions=1))).tables
+    found |= {name: set(of_lab[name]) for name in SWEEPS}
     sides = [dataset([run(repetition=i) for i in (1, 2)]) for _ in range(2)]
     found["compare"] = set(comparison.build(*sides, tolerance_percent=3).table)
     known = documented()

@@ -1,0 +1,396 @@
+"""Sweeps over batch and input sizes; what latency grows with; which model is the best trade-off. Pure.
+
+What latency grows with is asked of each *series*: one variant on one machine, run in one way, at all sizes and in all
+models. Configurations that differ in nothing but what is asked about form a *stratum*: of parameters and FLOPs, the
+models at one batch and input size; of the batch size, one model at one input size; of the input size, one model at one
+batch size. Only within strata anything is compared.
+
+Models are the replicates, for they are what one would generalize over; repetitions only say which steps from one
+configuration to the next are beyond noise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from analysis import stats
+from analysis.across import absence, means_of, size_mb
+from analysis.claims import CONFIRMED, CONTRADICTED, NOT_MEASURED
+from analysis.entries import whole
+from analysis.names import COLUMNS, DEFAULT_METRIC, INTEGER
+from analysis.study import SIZES, Cell, Machine, Setting, Study, model_key, setting_key, variant_key
+from analysis.tables import cell_columns, count, why_missing
+
+ENERGY = "energy_inference_j"
+
+
+class Series(NamedTuple):
+    """One variant on one machine, run in one way. `rest` is the setting without batch and input size."""
+
+    machine: Machine
+    variant: str
+    rest: Setting
+
+
+def series_of(cell: Cell) -> Series:
+    """The series that a cell belongs to."""
+    return Series(cell.machine, cell.variant, cell.setting._replace(**dict.fromkeys(SIZES)))
+
+
+def series(study: Study) -> dict[Series, list[Cell]]:
+    """The cells of each series, both in report order."""
+    found: dict[Series, list[Cell]] = defaultdict(list)
+    for cell in study.cells:
+        found[series_of(cell)].append(cell)
+    order = sorted(found, key=lambda key: (key.machine, setting_key(key.rest), variant_key(key.variant)))
+    return {key: found[key] for key in order}
+
+
+def label(study: Study, which: Series) -> str:
+    """'Raspberry Pi 5, torch, 4 threads, compiled': as much as tells the series of a report apart."""
+    setting = study.setting_label(which.rest) if {*study.varying} - {*SIZES} else ""
+    variant = which.variant if len(study.variants) > 1 else ""
+    return ", ".join(filter(None, (study.labels[which.machine], setting, variant)))
+
+
+def by_series(table: pd.DataFrame, variants: bool = True) -> dict[Series, pd.DataFrame]:
+    """A table cut by series, in its own order; without `variants`, all variants stay together, and that is ''."""
+    columns = ("campaign", "host", "variant", "runner", "threads", "delegate")
+    keys = [
+        Series(
+            Machine(*key[:2]),
+            key[2] if variants else "",
+            Setting(*(None if pd.isna(v) else v for v in key[3:]), None, None),
+        )
+        for key in zip(*(table[name] for name in columns), strict=True)
+    ]
+    index = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+    parts = table.groupby([index[key] for key in keys], sort=False) if index else ()
+    return {key: part for key, (_, part) in zip(index, parts, strict=True)}
+
+
+# --- tables/sweeps.csv ------------------------------------------------------------------------------------------------
+
+
+def sweeps(study: Study, summary: pd.DataFrame) -> pd.DataFrame:
+    """tables/sweeps.csv: a row per configuration of the models that a series has at several batch or input sizes.
+
+    The mean time of an inference (ms), of one image of its batch (ms) and the images in a second, each with its
+    interval; `gflop` is the work of the inference (10^9 operations, 2 for a multiply-accumulate), `gflop_per_s` that
+    over the mean time. `absent` says in a word or two why there is no number, `reason` why at length.
+    """
+    cells = []
+    for of_series in series(study).values():
+        sizes: dict[str, set] = defaultdict(set)
+        for cell in of_series:
+            sizes[cell.model].add(study.sizes(cell))
+        cells += sorted((cell for cell in of_series if len(sizes[cell.model]) > 1), key=_by_size(study))
+    table = cell_columns(study, cells)
+    for metric, (n, mean, low, high) in _MEANS.items():
+        of_cell = means_of(study, summary, metric)
+        columns = [name for name in (n, mean, low, high) if name]
+        values = [of_cell[cell][4 - len(columns) :] for cell in cells]
+        table[columns] = pd.DataFrame(values, columns=columns, dtype=float)
+    macs = [whole(study.entry(cell).get("macs")) for cell in cells]
+    batches = [study.sizes(cell)[0] for cell in cells]
+    gflop = [2e-9 * m * b if m and b else math.nan for m, b in zip(macs, batches, strict=True)]
+    return table.astype({"n": int}).assign(
+        macs=pd.array(macs, dtype=INTEGER),
+        gflop=gflop,
+        gflop_per_s=1e3 * np.array(gflop, dtype=float) / table["mean_ms"].to_numpy(dtype=float),
+        absent=["" if study.sample(cell, DEFAULT_METRIC).values else absence(study, cell) for cell in cells],
+        reason=[why_missing(study, cell, DEFAULT_METRIC) for cell in cells],
+    )
+
+
+_MEANS = {
+    DEFAULT_METRIC: ("n", "mean_ms", "mean_ci_low_ms", "mean_ci_high_ms"),
+    "latency_per_image_ms": ("", "per_image_ms", "per_image_ci_low_ms", "per_image_ci_high_ms"),
+    "images_per_s": ("", "images_per_s", "images_per_s_ci_low", "images_per_s_ci_high"),
+}
+
+
+def _by_size(study: Study) -> Callable[[Cell], tuple]:
+    """Sort key: model, input size, batch size."""
+    return lambda cell: (model_key(cell.model), *(size or 0 for size in reversed(study.sizes(cell))))
+
+
+# --- tables/lab_questions.csv -----------------------------------------------------------------------------------------
+
+PARAMETERS, FLOPS, BATCH, INPUT = QUESTIONS = ("parameters", "FLOPs", "batch size", "input size")
+BETWEEN_MODELS = (PARAMETERS, FLOPS)
+
+_QUESTION = ("campaign", "host", "platform", "variant", "runner", "threads", "delegate", "question", "metric")
+_ANSWER = ("rho", "ci_low", "ci_high", "exponent", "exponent_ci_low", "exponent_ci_high", "p_value", "p_holm")
+_FACTS = ("models", "n", "strata", "strata_rising", "steps", "steps_rising", "steps_falling")
+_COUNTS = dict.fromkeys(_FACTS, INTEGER)
+
+
+class _Point(NamedTuple):
+    """A measured configuration: what is asked about, and the mean."""
+
+    predictor: float
+    cell: Cell
+    mean: float
+
+
+def lab_questions(study: Study) -> pd.DataFrame:
+    """tables/lab_questions.csv: does latency (and energy) grow with parameters, FLOPs, batch size, input size?
+
+    A row per series, question and metric; of a size that no series has several of there are none. `rho` is Spearman's
+    rank correlation, the mean over strata that have 3 or more configurations (of two it is always 1 or -1). Its
+    interval is that of `n` things ranked once, see `stats.rank_interval`: strata that rank the same models or sizes
+    again do not make it narrower. Of sizes there is also `exponent`, the slope of log(metric) against log(size): of
+    each model the mean over its strata, then the mean over models with Student's interval.
+
+    p_value: of parameters and FLOPs the permutation test of `rho`, of sizes Student's test that `exponent` is 0 over
+    models; p_holm is corrected over the answers of one machine, as in `tables.speedups`. `strata_rising` counts the
+    strata in which each step to the next larger raises the metric beyond noise: the 95 % interval of the ratio of the
+    two (paired by block) leaves out 1. These intervals are not corrected: they describe.
+    """
+    rows = []
+    for key, cells in series(study).items():
+        for metric in _metrics(study):
+            means = ((cell, study.sample(cell, metric).values) for cell in cells)
+            points = [(cell, float(np.mean(values))) for cell, values in means if values and np.mean(values) > 0]
+            for question in QUESTIONS:
+                rows.append(_named(study, key, question, metric) | _answer(study, metric, question, points))
+    table = pd.DataFrame(rows, columns=[*_QUESTION, *_ANSWER, *_FACTS, "verdict", "basis"])
+    types = {name: COLUMNS[name] for name in _QUESTION if name in COLUMNS} | _COUNTS | dict.fromkeys(_ANSWER, "float64")
+    table = table.astype(types)
+    swept = table.groupby("question")["strata"].transform("max") > 0
+    table = table[swept | table["question"].isin(BETWEEN_MODELS)].reset_index(drop=True)
+    table["p_holm"] = table.groupby(["campaign", "host"], sort=False)["p_value"].transform(stats.holm)
+    table["verdict"] = [row.verdict or _verdict(row) for row in table.itertuples()]
+    return table
+
+
+def _metrics(study: Study) -> list[str]:
+    """Time, and energy where it was measured."""
+    return [name for name in (DEFAULT_METRIC, ENERGY) if name in study.runs and study.runs[name].notna().any()]
+
+
+def _named(study: Study, key: Series, question: str, metric: str) -> dict[str, Any]:
+    names = {**key.machine._asdict(), "platform": study.platforms[key.machine], "variant": key.variant}
+    setting = {name: getattr(key.rest, name) for name in ("runner", "threads", "delegate")}
+    return names | setting | {"question": question, "metric": metric}
+
+
+def _verdict(row: tuple) -> str:
+    low, high = (
+        (row.ci_low, row.ci_high) if row.question in BETWEEN_MODELS else (row.exponent_ci_low, row.exponent_ci_high)
+    )
+    if not row.p_holm < stats.ALPHA or low <= 0 <= high:
+        return stats.NOT_DISTINGUISHABLE
+    return CONFIRMED if low > 0 else CONTRADICTED
+
+
+def _answer(study: Study, metric: str, question: str, points: Sequence[tuple[Cell, float]]) -> dict[str, Any]:
+    """The columns of an answer, without Holm's correction; verdict '' = to be judged by the numbers."""
+    strata = _strata(study, question, points)
+    row: dict[str, Any] = {"models": len({point.cell.model for of in strata for point in of}), "strata": len(strata)}
+    if not strata:
+        return row | {"verdict": NOT_MEASURED, "basis": _lacking(study, question, points)}
+    steps = [
+        [_step(study, metric, *pair) for pair in pairwise(of) if pair[0].predictor < pair[1].predictor] for of in strata
+    ]
+    row |= {
+        "strata_rising": sum(all(step > 0 for step in of) for of in steps),
+        "steps": sum(map(len, steps)),
+        "steps_rising": sum(step > 0 for of in steps for step in of),
+        "steps_falling": sum(step < 0 for of in steps for step in of),
+    }
+    ranked = [of for of in strata if len(of) >= stats.RANKED_FROM]
+    if ranked:
+        row["n"] = int(np.median([len(of) for of in ranked]))
+    return row | (
+        _between_models(study, question, row, ranked) if question in BETWEEN_MODELS else _over_sizes(row, strata)
+    )
+
+
+def _strata(study: Study, question: str, points: Sequence[tuple[Cell, float]]) -> list[list[_Point]]:
+    """The strata of two or more configurations that are not all alike, each ordered by what is asked about."""
+    found: dict[tuple, list[_Point]] = defaultdict(list)
+    for cell, mean in points:
+        predictor, fixed = _asked(study, question, cell)
+        if predictor:
+            found[fixed].append(_Point(predictor, cell, mean))
+    ordered = (sorted(of, key=lambda point: (point.predictor, point.mean)) for of in found.values())
+    return [of for of in ordered if of[0].predictor < of[-1].predictor]
+
+
+def _asked(study: Study, question: str, cell: Cell) -> tuple[float | None, tuple]:
+    """What a question is about of a cell, None = not known; and what is the same within a stratum."""
+    batch, size = study.sizes(cell)
+    if question == BATCH:
+        return batch, (cell.model, size)
+    if question == INPUT:
+        return size, (cell.model, batch)
+    # Models at sizes of their own are compared with each other: such a size is no part of the setting.
+    key = {PARAMETERS: "parameters", FLOPS: "macs"}[question]
+    return whole(study.entry(cell).get(key)), (cell.setting.batch_size, cell.setting.input_size)
+
+
+def _lacking(study: Study, question: str, points: Sequence[tuple[Cell, float]]) -> str:
+    """Why there is no stratum."""
+    if not points:
+        return "nothing was measured"
+    known = any(_asked(study, question, cell)[0] for cell, _ in points)
+    if question in BETWEEN_MODELS:
+        return "one model" if known else f"campaign.json does not tell the models' {question}"
+    return f"one {question}" if known else f"{question} not known"
+
+
+def _step(study: Study, metric: str, less: _Point, more: _Point) -> int:
+    """1 = the metric rises from one configuration to the next beyond noise, -1 = it falls, 0 = neither."""
+    sides = (study.sample(point.cell, metric) for point in (more, less))
+    try:
+        found = stats.speedup(*sides, study.max_df(less.cell.machine.campaign))
+    except ValueError:
+        return 0
+    return int(found.ci_low > 1) - int(found.ci_high < 1)
+
+
+def _between_models(
+    study: Study, question: str, row: dict[str, Any], strata: Sequence[Sequence[_Point]]
+) -> dict[str, Any]:
+    """Rank correlation with what a model is."""
+    if not strata:
+        return {"verdict": NOT_MEASURED, "basis": f"{count(row['models'], 'model')}: too few to rank"}
+    models = sorted({point.cell.model for of in strata for point in of}, key=model_key)
+    # A permutation gives a model the value of another one, also where that one itself has no result.
+    values = [
+        [_asked(study, question, of[0].cell._replace(model=model))[0] or math.nan for of in strata] for model in models
+    ]
+    means = [[{point.cell.model: point.mean for point in of}.get(model, math.nan) for of in strata] for model in models]
+    known = ~np.isnan(values).any(axis=1)
+    rho, p_value = stats.mean_rank_correlation(np.array(values)[known], np.array(means)[known])
+    low, high = stats.rank_interval(rho, row["n"])
+    basis = f"{count(known.sum(), 'model')} at {count(len(strata), 'pair')} of sizes"
+    if (least := stats.least_rank_p(known.sum())) > stats.ALPHA:
+        basis += f": p cannot be below {least:.2g}, even in perfect order"
+    verdict = NOT_MEASURED if math.isnan(rho) else ""
+    return {"rho": rho, "ci_low": low, "ci_high": high, "p_value": p_value, "verdict": verdict, "basis": basis}
+
+
+def _over_sizes(row: dict[str, Any], strata: Sequence[Sequence[_Point]]) -> dict[str, Any]:
+    """Rank correlation with a size, and the exponent of growth over models."""
+    slopes: dict[str, list[float]] = defaultdict(list)
+    rhos = []
+    for of in strata:
+        sizes, means = ([point.predictor for point in of], [point.mean for point in of])
+        slopes[of[0].cell.model].append(stats.slope(sizes, means))
+        if len(of) >= stats.RANKED_FROM:
+            rhos.append(stats.rank_correlation(sizes, means))
+    rho = float(np.mean(rhos)) if rhos else math.nan
+    low, high = stats.rank_interval(rho, row.get("n", 0))
+    exponent, exponent_low, exponent_high, p_value = stats.student([float(np.mean(of)) for of in slopes.values()])
+    basis = f"exponents of {count(len(slopes), 'model')}"
+    if len(slopes) < 2:
+        basis = "an interval needs two models"
+    verdict = "" if len(slopes) > 1 else NOT_MEASURED
+    return {
+        "rho": rho, "ci_low": low, "ci_high": high, "exponent": exponent, "exponent_ci_low": exponent_low,
+        "exponent_ci_high": exponent_high, "p_value": p_value, "verdict": verdict, "basis": basis,
+    }  # fmt: skip
+
+
+# --- tables/trade_off.csv ---------------------------------------------------------------------------------------------
+
+
+def trade_off(study: Study) -> pd.DataFrame:
+    """tables/trade_off.csv: each model of a series at its best, and which others are better in everything.
+
+    A model's best is the batch size with the least mean time of an image (ms), at its least input size; to choose it by
+    what was measured flatters it a little. `dominated_by` are the models that are worse in nothing and better in
+    something: in time and energy of an image as far as the 95 % interval of their ratio tells, in parameters and size
+    of the file (MB, 10^6 bytes) exactly. What is not known of both is not compared. '' = on the Pareto front.
+    """
+    rows, cells = [], []
+    for of_series in series(study).values():
+        best = _best(study, of_series)
+        if len(best) < 2:
+            continue
+        for cell in best:
+            per_image = _per_image(study, cell, DEFAULT_METRIC).values
+            sd = np.std(per_image, ddof=1) if len(per_image) > 1 else math.nan
+            max_df = study.max_df(cell.machine.campaign)
+            low, high = stats.mean_interval(np.mean(per_image), sd, len(per_image), max_df)
+            energy = _per_image(study, cell, ENERGY).values
+            rows.append(
+                {
+                    "n": len(per_image),
+                    "per_image_ms": np.mean(per_image),
+                    "per_image_ci_low_ms": float(low),
+                    "per_image_ci_high_ms": float(high),
+                    "energy_per_image_j": np.mean(energy) if energy else math.nan,
+                    "parameters": whole(study.entry(cell).get("parameters")),
+                    "model_size_mb": size_mb(study, cell),
+                    "dominated_by": ", ".join(other.model for other in best if _dominates(study, other, cell)),
+                }
+            )
+        cells += best
+    found = pd.DataFrame(rows, columns=list(_TRADE_OFF)).astype({"parameters": INTEGER, "dominated_by": "str"})
+    return pd.concat([cell_columns(study, cells), found], axis=1)
+
+
+_TRADE_OFF = ("n", "per_image_ms", "per_image_ci_low_ms", "per_image_ci_high_ms", "energy_per_image_j", "parameters")
+_TRADE_OFF += ("model_size_mb", "dominated_by")
+
+
+def _best(study: Study, cells: Iterable[Cell]) -> list[Cell]:
+    """The cell of each model that has the least time of an image, at the least input size that has a result."""
+    of_model: dict[str, list[tuple]] = defaultdict(list)
+    for cell in cells:
+        if values := _per_image(study, cell, DEFAULT_METRIC).values:
+            of_model[cell.model].append((study.sizes(cell)[1] or 0, np.mean(values), cell))
+    return [min(of_model[model], key=lambda found: found[:2])[2] for model in sorted(of_model, key=model_key)]
+
+
+def _per_image(study: Study, cell: Cell, metric: str) -> stats.Sample:
+    """A metric of an inference, for each image of its batch; of a batch that is not known there are no values."""
+    batch = study.sizes(cell)[0]
+    if not batch or metric not in study.columns:
+        return stats.Sample([], [])
+    sample = study.sample(cell, metric)
+    return stats.Sample([value / batch for value in sample.values], sample.blocks)
+
+
+def _dominates(study: Study, cell: Cell, other: Cell) -> bool:
+    """Whether a model is worse than another in nothing, and better in something."""
+    max_df = study.max_df(cell.machine.campaign)
+    sides = [[_per_image(study, side, metric) for side in (cell, other)] for metric in (DEFAULT_METRIC, ENERGY)]
+    signs = [_less(*pair, max_df) for pair in sides]
+    for of in (lambda c: whole(study.entry(c).get("parameters")), lambda c: size_mb(study, c)):
+        mine, its = of(cell), of(other)
+        if mine and its and not math.isnan(mine + its):
+            signs.append(int(mine < its) - int(mine > its))
+    return min(signs) >= 0 and max(signs) > 0
+
+
+def _less(one: stats.Sample, other: stats.Sample, max_df: float) -> int:
+    """1 = one is less than the other beyond noise, -1 = more, 0 = neither, or not known."""
+    try:
+        found = stats.speedup(other, one, max_df)
+    except ValueError:
+        return 0
+    return int(found.ci_low > 1) - int(found.ci_high < 1)
+
+
+# --- all of them ------------------------------------------------------------------------------------------------------
+
+
+def tables_of(study: Study, summary: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The tables of this module by name; none where nothing was swept and no model tells its operations."""
+    swept = sweeps(study, summary)
+    if swept.empty and not any("macs" in e for name in study.dataset.campaigns for e in study.model_files(name)):
+        return {}
+    found = {"sweeps": swept, "lab_questions": lab_questions(study), "trade_off": trade_off(study)}
+    return {name: table for name, table in found.items() if len(table)}
