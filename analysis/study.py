@@ -271,7 +271,8 @@ class Study:
     def cells(self) -> list[Cell]:
         """Everything measured, planned or asked for, in report order.
 
-        Each model and variant that a campaign has anywhere is expected on each of its machines.
+        Each model and variant that a campaign has anywhere is expected on each of its machines: in the settings of the
+        machine that have both, as not every runner has every variant.
         """
         found: set[Cell] = set(self.statuses).union(*self.planned.values())
         by_machine: dict[Machine, set[Cell]] = {machine: set() for machine in self.machines}
@@ -294,13 +295,18 @@ class Study:
             settings = {cell.setting for cell in used} or common.get(machine.campaign)
             settings = settings or set(_all_settings(self.asked(machine.campaign)))
             of_model: dict[str, set[Setting]] = defaultdict(set)
+            of_variant: dict[str, set[Setting]] = defaultdict(set)
             for cell in have:
                 of_model[cell.model].add(cell.setting)
+                of_variant[cell.variant].add(cell.setting)
             lacking = set(product(*kinds[machine.campaign])) - {(cell.model, cell.variant) for cell in have}
             have |= {
                 Cell(machine, model, variant, setting)
                 for model, variant in lacking
-                for setting in of_model.get(model) or settings
+                for setting in of_model[model] & of_variant[variant]
+                or of_model[model]
+                or of_variant[variant]
+                or settings
             }
         return sorted((cell for cells in by_machine.values() for cell in cells), key=cell_key)
 

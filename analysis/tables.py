@@ -142,14 +142,17 @@ class Comparison:
 
 
 def compare(study: Study, metric: str, baseline: str) -> list[Comparison]:
-    """Every host, setting, model and candidate variant there is; after each variant's models their geometric mean."""
-    variants: dict[str, set[str]] = defaultdict(set)
+    """Every host, setting, model and candidate variant there is; after each variant's models their geometric mean.
+
+    A variant that a campaign has with other runners only is no candidate.
+    """
+    variants: dict[tuple[str, str], set[str]] = defaultdict(set)
     for cell in study.cells:
-        variants[cell.machine.campaign].add(cell.variant)
+        variants[cell.machine.campaign, cell.setting.runner].add(cell.variant)
     found = []
     for (machine, setting), cells in study.groups.items():
         models = list(dict.fromkeys(cell.model for cell in cells))
-        for variant in sorted(variants[machine.campaign] - {baseline}, key=variant_key):
+        for variant in sorted(variants[machine.campaign, setting.runner] - {baseline}, key=variant_key):
             rows = [
                 _compare(study, metric, Cell(machine, model, baseline, setting), Cell(machine, model, variant, setting))
                 for model in models

@@ -270,6 +270,24 @@ def test_flags_of_a_runner_use_the_float32_file():
     assert compiled["gflop"].notna().all()
 
 
+def test_a_variant_of_one_runner_is_not_missing_with_another():
+    """UNet has no int8 file, and litert no compiled models: the former is lacking, the latter is not."""
+    facts = {"batch_size": 1, "input_size": 224}
+    rows = [
+        run(model=model, variant=variant, runner=runner, **facts)
+        for model in ("UNet", "ResNet18")
+        for runner, variant in (("torch", "float32"), ("torch", "compiled"), ("litert", "float32"), ("litert", "int8"))
+        if (model, variant) != ("UNet", "int8")
+    ]
+    settings = {"models": ["UNet", "ResNet18"], "variants": ["float32", "compiled", "int8"]}
+    study = Study(lab(rows, campaigns={"demo": {"settings": settings}}))
+    assert [(c.setting.runner, c.model, c.variant) for c in study.cells if not study.n(c, "ok")] == [
+        ("litert", "UNet", "int8")
+    ]
+    speedups = tables.speedups(study, "avg_inference_ms", "float32")
+    assert set(zip(speedups["runner"], speedups["variant"], strict=True)) == {("torch", "compiled"), ("litert", "int8")}
+
+
 # --- trade-offs -------------------------------------------------------------------------------------------------------
 
 
