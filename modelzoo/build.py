@@ -80,6 +80,11 @@ class Build:
         check_names("variant", [each.variant for each in wanted], VARIANTS)
         for each in wanted:
             model = MODELS[each.model]
+            if each.input_size and each.input_size % model.size_multiple:
+                raise UsageError(
+                    f"{model.name} can have input sizes that are multiples of {model.size_multiple} only, not "
+                    f"{each.input_size}"
+                )
             if each.input_size and self.weights != "random" and model.framework == "keras":
                 raise UsageError(
                     f"{model.name} with {self.weights} weights can have input size {model.input_size} only, not "

@@ -34,6 +34,7 @@ class Model:
         dense_parameters: of a dense layer that sees every position of the last feature map: they grow with the image.
         weights_url: of trained weights; a part of the file name is the beginning of its sha256. None = Keras knows.
         trained_on: what its trained weights were trained on.
+        size_multiple: the input sizes that it can have are multiples of it.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Model:
     dense_parameters: int = 0
     weights_url: str | None = None
     trained_on: str = "imagenet"
+    size_multiple: int = 1
 
     def size_mb(self, variant: str, input_size: int | None = None) -> float:
         """Approximate size of a file, in MB (1e6 bytes): nearly all of it is weights."""
@@ -89,10 +91,12 @@ def _torch(
     *memory_gb: float,
     weights_url: str,
     trained_on: str = "imagenet",
+    size_multiple: int = 1,
 ) -> Model:
     kinds = [("float32", "tflite"), ("dynamic_range", "tflite"), ("float32", "pt2"), ("float32", "onnx")]
     needs = dict(zip(kinds, memory_gb, strict=True))
-    return Model(name, "torch", network, 224, parameters, macs, activation_mb, needs, 0, weights_url, trained_on)
+    facts = (parameters, macs, activation_mb, needs)
+    return Model(name, "torch", network, 224, *facts, 0, weights_url, trained_on, size_multiple)
 
 
 _TORCHVISION = "https://download.pytorch.org/models"
@@ -110,7 +114,7 @@ MODELS = {
         _keras("VGG16", 224, 138_357_544, 15_470_264_320, 24.5, 4.8, 3.6, 3.8, 7.5, dense_parameters=102_760_448),
         _keras("VGG19", 224, 143_667_240, 19_632_062_464, 24.5, 5.0, 3.7, 3.9, 7.8, dense_parameters=102_760_448),
         _torch("UNet", "UNet", 7_763_041, 9_242_017_792, 24.5, 1.0, 1.0, 0.6, 0.9,
-               weights_url=f"{_UNET}/unet-e012d006.pt", trained_on="brain-mri"),
+               weights_url=f"{_UNET}/unet-e012d006.pt", trained_on="brain-mri", size_multiple=16),
         _torch("SqueezeNet", "squeezenet1_0", 1_248_424, 818_924_576, 5.70, 0.8, 0.8, 0.5, 0.6,
                weights_url=f"{_TORCHVISION}/squeezenet1_0-b66bff10.pth"),
         _torch("MobileNetV3Small", "mobilenet_v3_small", 2_542_856, 56_510_400, 1.34, 0.8, 0.8, 0.5, 0.6,

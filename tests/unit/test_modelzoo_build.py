@@ -396,3 +396,9 @@ def test_keras_has_trained_weights_for_its_own_size_only(zoo):
     zoo.build(weights="imagenet").check([Wanted("ResNet18", "float32", input_size=448)])
     with pytest.raises(UsageError, match="MobileNet with imagenet weights can have input size 224 only, not 448"):
         zoo.build(weights="imagenet").check(wanted)
+
+
+def test_unet_halves_the_image_four_times(zoo):
+    zoo.build().check([Wanted("UNet", "float32", "pt2", None, 240)])
+    with pytest.raises(UsageError, match="UNet can have input sizes that are multiples of 16 only, not 299"):
+        zoo.build().check([Wanted("UNet", "float32", "pt2", None, 299)])
