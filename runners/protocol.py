@@ -123,6 +123,7 @@ class Input(NamedTuple):
 
     Attributes:
         index: what the runtime calls it by.
+        name: '' where it has none to be called by.
         dtype: numpy's name of its type.
         shape: None for a size that is free.
     """
@@ -305,7 +306,7 @@ def asked_shapes(inputs: Sequence[Input], shapes: Shapes) -> list[Sequence[int]]
     if len(shapes) != len(inputs):
         raise BenchmarkError(f"Inputs mismatch: Model inputs #:{len(inputs)} flags: {len(shapes)}")
     for wanted, (name, shape) in zip(inputs, shapes):
-        if wanted.name != name:
+        if wanted.name not in ("", name):
             line(f"WARN: Tensor # {wanted.index} is named {wanted.name} but flags call it {name}")
         if len(wanted.shape) != len(shape):
             raise BenchmarkError(f"Input tensor #{wanted.index} should have {len(wanted.shape)} dimensions!")
@@ -401,7 +402,8 @@ def random_arrays(inputs: Sequence[Input], shapes: Sequence[Sequence[int]]) -> l
             low, high = INTEGER_RANGES[wanted.dtype]
             values = generator.integers(low, high, size=shape, dtype=wanted.dtype, endpoint=True)
         else:
-            raise BenchmarkError(f"Don't know how to populate tensor {wanted.name} of type {wanted.dtype}")
+            tensor = wanted.name or f"#{wanted.index}"
+            raise BenchmarkError(f"Don't know how to populate tensor {tensor} of type {wanted.dtype}")
         arrays.append(values)
     return arrays
 

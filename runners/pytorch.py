@@ -4,7 +4,8 @@ It needs the package torch, what that imports, and numpy. What it has of benchma
 protocol.py. Beside that:
 
 - An archive's module runs as it is, operator by operator (eager), under torch.inference_mode. As in every runner,
-  `--num_threads=-1` is one thread; between operators there is none beside it.
+  `--num_threads=-1` is one thread; between operators there is none beside it. Inputs are those of `forward`, in its
+  order; what the flags call them does not matter.
 - `--compile=true` compiles the module with torch.compile for these very shapes, in a cache of its own that is removed
   afterwards: every process compiles anew, which takes tens of seconds, is over before the warm-up and is in the time
   of initialization. It needs a C++ compiler, Python's header files and openssl on the host.
@@ -40,7 +41,7 @@ from protocol import (
 
 NOT_COMPILED = (
     "torch.compile failed; it needs a C++ compiler, Python's header files and openssl on the host (Debian: apt-get "
-    "install g++ python3-dev openssl). Or leave out the variants that are compiled"
+    "install g++ python3-dev openssl), and no blanks or quotes in benchmark_work_dir. Or leave out what is compiled"
 )
 
 
@@ -139,7 +140,7 @@ def inputs_of(program: Any) -> list[Input]:
         if not hasattr(value, "dtype"):
             raise BenchmarkError(f"Input #{index} ({name}) is no tensor; export the model with tensors as its inputs")
         shape = [size if isinstance(size, int) else None for size in value.shape]  # else symbolic
-        inputs.append(Input(index, name, str(value.dtype).removeprefix("torch."), shape))
+        inputs.append(Input(index, "", str(value.dtype).removeprefix("torch."), shape))
     return inputs
 
 

@@ -40,16 +40,25 @@ def edgebench(log: str) -> dict:
     return {name: json.loads(text) for name, text in re.findall(r"^EDGEBENCH (\w+)=(.*)$", log, re.MULTILINE)}
 
 
+def cached_packages(runner: str) -> Path:
+    """The directory, in the kit's cache, of the packages that hosts get for a runner; it need not be there."""
+    key = hashlib.sha256(" ".join([sys.version, *wanted_packages(runner)]).encode()).hexdigest()[:12]
+    return cache_dir() / "venvs" / f"runner-{runner}-{key}"
+
+
+def wanted_packages(runner: str) -> list[str]:
+    """What pip is asked for."""
+    return DEFAULTS[f"benchmark_runner_{runner}_packages"]
+
+
 def packages(runner: str) -> Path:
-    """A directory with the packages that hosts get for a runner, made once; skips the test where pip has none."""
-    wanted = DEFAULTS[f"benchmark_runner_{runner}_packages"]
-    key = hashlib.sha256(" ".join([sys.version, *wanted]).encode()).hexdigest()[:12]
-    directory = cache_dir() / "venvs" / f"runner-{runner}-{key}"
+    """That directory, made if need be; skips the test that calls this where pip has not the packages."""
+    directory = cached_packages(runner)
     with locked(directory.with_suffix(".lock"), print):
         if not directory.is_dir():
             partial = directory.with_suffix(".partial")
             pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--upgrade", f"--target={partial}"]
-            done = subprocess.run([*pip, *wanted], capture_output=True, text=True, check=False)
+            done = subprocess.run([*pip, *wanted_packages(runner)], capture_output=True, text=True, check=False)
             if done.returncode:
                 pytest.skip(f"pip cannot install what the runner {runner} needs: {done.stderr.strip()[-300:]}")
             partial.rename(directory)

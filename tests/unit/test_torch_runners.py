@@ -58,7 +58,8 @@ def test_a_log_is_read_as_benchmark_model_s(runner):
 @runtimes
 def test_inputs_of_several_types_and_shapes(runner):
     log = measure(runner, "lookup", "--input_layer=words,scale,x", "--input_layer_shape=1,5:1,5,4:1,5,1", *SHORT)
-    assert parse(log)[0].warnings == ("Tensor # 2 is named mask but flags call it x",)
+    # An archive of torch.export has no names.
+    assert parse(log)[0].warnings == (() if runner == "torch" else ("Tensor # 2 is named mask but flags call it x",))
 
 
 @runtimes
