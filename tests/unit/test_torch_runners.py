@@ -49,11 +49,6 @@ def test_a_log_is_read_as_benchmark_model_s(runner):
     assert abs(sum(values["iteration_wall_us"]) / 20 - run.avg_inference_ms * 1000) < 1
     assert values["timed"]["end_uptime_s"] > values["timed"]["start_uptime_s"]
 
-    # A batch of 64 takes several times as long as one image, which is what there is without a shape.
-    values_of_64 = edgebench(measure(runner, "image", *shaped(64, 3, 32, 32), "--num_runs=20", "--min_secs=0"))
-    one_us, many_us = (sorted(each["iteration_cpu_us"])[10] for each in (values, values_of_64))
-    assert many_us > 4 * one_us
-
 
 @runtimes
 def test_inputs_of_several_types_and_shapes(runner):
@@ -98,7 +93,7 @@ def test_an_unusable_model_file(runner, tmp_path, cut):
 def test_a_model_that_does_not_fit_in_memory_is_said(runner):
     done = started(runner, "image", *shaped(700_000, 3, 32, 32), *SHORT, before=f"ulimit -v {6 * 2**20}")
     assert done.returncode == 1
-    assert done.stderr.startswith("ERROR: out of memory: ")
+    assert re.match(r"ERROR: out of memory: .*(8601600000 bytes|\(700000, 3, 32, 32\))", done.stderr)
 
 
 @runtimes
