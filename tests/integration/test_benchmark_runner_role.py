@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -119,8 +120,9 @@ def tiny(tmp_path):
     (index / "simple/tiny/index.html").write_text(f'<a href="/{name}#sha256={sha256}">{name}</a>')
     (tmp_path / "runners").mkdir()
     (tmp_path / "runners/litert.py").write_text(
-        "import json, tiny\nprint('EDGEBENCH runner=' + json.dumps({'version': tiny.__version__}))\n"
+        "import json, protocol, tiny\nprint('EDGEBENCH runner=' + json.dumps({'version': tiny.__version__}))\n"
     )
+    (tmp_path / "runners/protocol.py").write_text("")
     with serving(index) as (address, asked):
         yield (
             {
@@ -168,7 +170,7 @@ def test_litert_is_installed_from_the_controller_and_starts(play, tmp_path):
     assert play(**runners).changed() > 0
     entry = installed(tmp_path)["litert"]
     assert entry["version"] == "2.3.0"
-    assert entry["sha256"] == hashlib.sha256((ROOT / "runners/litert.py").read_bytes()).hexdigest()
+    assert entry["sha256"] == hashlib.sha256(Path(entry["argv"][-1]).read_bytes()).hexdigest()
     model = ROOT / "tests/data/models/dense.float32.tflite"
     done = start(entry, f"--graph={model}", "--num_runs=2", "--min_secs=0", "--warmup_min_secs=0")
     assert done.returncode == 0, done.stderr
@@ -179,6 +181,19 @@ def test_litert_is_installed_from_the_controller_and_starts(play, tmp_path):
     assert play(**runners, benchmark_runner_controller_python="/nonexistent").changed() == 0
     assert installed(tmp_path)["litert"] == entry
     assert play(check=True, **runners).changed() == 0
+
+
+def test_onnxruntime_needs_no_more_than_is_brought(play, tmp_path):
+    """On a Python without any packages but those."""
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec {Path(sys.executable).resolve()} -S "$@"\n')
+    python.chmod(0o755)
+    assert play(campaign_runners=["onnxruntime"], benchmark_runner_python=str(python)).changed() > 0
+    entry = installed(tmp_path)["onnxruntime"]
+    assert entry["argv"][-1].endswith("/onnxruntime.pyz")
+    done = start(entry, f"--graph={ROOT}/tests/data/networks/image.onnx", "--num_runs=2", "--min_secs=0")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f'EDGEBENCH runner={{"name": "onnxruntime", "version": "{entry["version"]}"' in done.stdout
 
 
 def test_hosts_that_are_alike_share_what_is_downloaded(play, tiny, tmp_path):

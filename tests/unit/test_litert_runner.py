@@ -1,39 +1,26 @@
 """The litert runner: its flags, its measuring rules, its lines, against the real runtime and tiny models."""
 
-import importlib.util
 import itertools
-import json
-import os
 import re
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
+import litert
+import protocol
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests import runner_programs
+from tests.playing import ROOT
+from tests.runner_programs import SHORT, edgebench
+
 RUNNER = ROOT / "runners/litert.py"
 MODELS = ROOT / "tests/data/models"
 PYTHON = sys.executable
-SHORT = ("--num_runs=3", "--min_secs=0", "--warmup_min_secs=0")
 
-
-def load_runner():
-    """Import the runner's file as a module; it needs no runtime for that."""
-    spec = importlib.util.spec_from_file_location("litert", RUNNER)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-litert = load_runner()
-
-
-def start(*arguments: str, **options) -> subprocess.CompletedProcess:
-    """Run the runner from a shell, as hosts do: a large parent would leave its memory mark on the process."""
-    command = ["sh", "-c", '"$@"; exit $?', "sh", PYTHON, str(RUNNER), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)
+start = partial(runner_programs.start, RUNNER)
 
 
 def measure(model: str, *arguments: str) -> str:
@@ -41,11 +28,6 @@ def measure(model: str, *arguments: str) -> str:
     done = start(f"--graph={MODELS / model}.tflite", *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def edgebench(log: str) -> dict:
-    """Return the values of a log's EDGEBENCH lines."""
-    return {name: json.loads(text) for name, text in re.findall(r"^EDGEBENCH (\w+)=(.*)$", log, re.MULTILINE)}
 
 
 @pytest.mark.parametrize(
@@ -80,7 +62,7 @@ def edgebench(log: str) -> dict:
     ],
 )
 def test_stat_line(durations, expected):
-    assert litert.stat_line(durations) == expected
+    assert protocol.stat_line(durations) == expected
 
 
 @pytest.mark.parametrize(
@@ -96,20 +78,20 @@ def test_stat_line(durations, expected):
 )
 def test_loop_ends_as_the_original(monkeypatch, minima, limit_s, expected):
     now_s = [0]
-    monkeypatch.setattr(litert.time, "perf_counter_ns", lambda: now_s[0] * 10**9)
+    monkeypatch.setattr(protocol.time, "perf_counter_ns", lambda: now_s[0] * 10**9)
 
     def invoke():
         now_s[0] += 3
 
-    assert len(litert.run(invoke, None, *minima, limit_s).wall_us()) == expected
+    assert len(protocol.run(invoke, None, *minima, limit_s).wall_us()) == expected
 
 
 def test_only_invoke_is_between_the_clock_reads(monkeypatch):
     calls = []
     readings = itertools.count()
-    monkeypatch.setattr(litert.time, "perf_counter_ns", lambda: calls.append("wall") or next(readings))
-    monkeypatch.setattr(litert.time, "process_time_ns", lambda: calls.append("cpu") or next(readings))
-    litert.run(lambda: calls.append("invoke"), lambda: calls.append("inputs"), 2, 0, 1)
+    monkeypatch.setattr(protocol.time, "perf_counter_ns", lambda: calls.append("wall") or next(readings))
+    monkeypatch.setattr(protocol.time, "process_time_ns", lambda: calls.append("cpu") or next(readings))
+    protocol.run(lambda: calls.append("invoke"), lambda: calls.append("inputs"), 2, 0, 1)
     assert calls == ["wall", *["inputs", "cpu", "wall", "invoke", "wall", "cpu"] * 2]
 
 
@@ -121,6 +103,7 @@ def test_only_invoke_is_between_the_clock_reads(monkeypatch):
         pytest.param(["--max-secs=1"], "Unknown flag '--max-secs=1'", id="dash"),
         pytest.param(["-num_runs=1"], "Unknown flag '-num_runs=1'", id="one dash"),
         pytest.param(["--use_gpu=true"], "Unknown flag '--use_gpu=true'", id="no such delegate"),
+        pytest.param(["--compile=true"], "Unknown flag '--compile=true'", id="another runner's"),
         pytest.param(
             ["--enable_op_profiling=true"],
             "tells no times of operators; use the runner benchmark_model",
@@ -135,8 +118,8 @@ def test_only_invoke_is_between_the_clock_reads(monkeypatch):
     ],
 )
 def test_bad_flags_are_errors(arguments, message):
-    with pytest.raises(litert.BenchmarkError, match=re.escape(message)):
-        litert.parse_flags(arguments if arguments == ["--graph="] else ["--graph=m", *arguments])
+    with pytest.raises(protocol.BenchmarkError, match=re.escape(message)):
+        protocol.parse_flags(litert.RUNNER, arguments if arguments == ["--graph="] else ["--graph=m", *arguments])
 
 
 @pytest.mark.parametrize(
@@ -149,8 +132,8 @@ def test_bad_flags_are_errors(arguments, message):
     ],
 )
 def test_bad_shapes_are_errors(names, shapes, message):
-    with pytest.raises(litert.BenchmarkError, match=message):
-        litert.parse_shapes(names, shapes)
+    with pytest.raises(protocol.BenchmarkError, match=message):
+        protocol.parse_shapes(names, shapes)
 
 
 def test_log_has_the_lines_of_the_original():
@@ -193,7 +176,7 @@ def test_log_has_the_lines_of_the_original():
 def test_every_iteration_is_listed_and_agrees_with_the_summary():
     log = measure("convolution.int8", "--num_runs=40", "--min_secs=0", "--warmup_runs=7", "--warmup_min_secs=0")
     values = edgebench(log)
-    assert values["iterations"] == {"warmup": 7, "timed": 40, "listed_at_most": litert.EDGEBENCH_LISTED}
+    assert values["iterations"] == {"warmup": 7, "timed": 40, "listed_at_most": protocol.EDGEBENCH_LISTED}
     assert {name: len(values[name]) for name in values if name.endswith("_us")} == {
         "warmup_wall_us": 7,
         "warmup_cpu_us": 7,
@@ -208,10 +191,10 @@ def test_every_iteration_is_listed_and_agrees_with_the_summary():
 
 
 def test_a_long_log_stays_small():
-    log = measure("dense.float32", f"--num_runs={litert.EDGEBENCH_LISTED + 1}", "--min_secs=0", "--warmup_min_secs=0")
+    log = measure("dense.float32", f"--num_runs={protocol.EDGEBENCH_LISTED + 1}", "--min_secs=0", "--warmup_min_secs=0")
     values = edgebench(log)
-    assert values["iterations"]["timed"] == litert.EDGEBENCH_LISTED + 1
-    assert len(values["iteration_wall_us"]) == litert.EDGEBENCH_LISTED
+    assert values["iterations"]["timed"] == protocol.EDGEBENCH_LISTED + 1
+    assert len(values["iteration_wall_us"]) == protocol.EDGEBENCH_LISTED
     assert len(log) < 1_000_000
 
 
@@ -285,7 +268,7 @@ def test_a_shape_that_does_not_fit():
 
 def test_a_missing_runtime_is_said(tmp_path):
     (tmp_path / "ai_edge_litert.py").write_text('raise ImportError("version `GLIBC_2.34\' not found")')
-    done = start("--version", env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    done = start("--version", PYTHONPATH=str(tmp_path))
     assert done.returncode == 1
     assert "ERROR: Cannot import the runtime in" in done.stderr
     assert "GLIBC_2.34" in done.stderr
@@ -314,3 +297,85 @@ def test_killed_while_measuring_leaves_no_summary():
                 process.send_signal(signal.SIGTERM)
         assert process.wait() == -signal.SIGTERM
     assert lines[-1].startswith("INFO: Running benchmark for at least 50")
+
+
+def test_the_timed_inferences_are_on_the_clock_of_uptime():
+    before_s = float(Path("/proc/uptime").read_text().split()[0])
+    values = edgebench(measure("dense.float32", "--num_runs=3", "--min_secs=0.2", "--warmup_min_secs=0"))
+    after_s = float(Path("/proc/uptime").read_text().split()[0])
+    start_s, end_s = values["timed"]["start_uptime_s"], values["timed"]["end_uptime_s"]
+    assert before_s - 0.01 <= start_s <= end_s - 0.2 <= after_s
+    assert end_s - start_s >= sum(values["iteration_wall_us"]) / 1e6
+    assert "energy_counters" not in values
+
+
+def test_energy_counters_are_read_around_the_timed_inferences(tmp_path):
+    # powercap's names have colons.
+    counters = [tmp_path / "intel-rapl:0/energy_uj", tmp_path / "intel-rapl:0:1/energy_uj"]
+    for number, path in enumerate(counters):
+        path.parent.mkdir()
+        path.write_text(f"{10**15 + number}\n")
+    wanted = ":".join(map(str, counters))
+    values = edgebench(start(f"--graph={MODELS}/dense.float32.tflite", *SHORT, EDGEBENCH_ENERGY_COUNTERS=wanted).stdout)
+    assert values["energy_counters"] == {"start": [10**15, 10**15 + 1], "end": [10**15, 10**15 + 1], **values["timed"]}
+
+    counters[1].write_text("")
+    done = start(f"--graph={MODELS}/dense.float32.tflite", *SHORT, EDGEBENCH_ENERGY_COUNTERS=wanted)
+    assert (done.returncode, "ERROR" in done.stderr) == (0, False)
+    assert "energy_counters" not in edgebench(done.stdout)
+
+
+def test_the_kernel_is_to_end_a_runner_first():
+    code = "import protocol; protocol.volunteer(); print(open('/proc/self/oom_score_adj').read())"
+    done = subprocess.run([PYTHON, "-c", code], cwd=RUNNER.parent, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1000"
+
+
+def test_a_model_that_does_not_fit_in_memory_is_said():
+    done = start(
+        f"--graph={MODELS}/batch.float32.tflite",
+        "--input_layer=serving_default_x:0",
+        f"--input_layer_shape={2**26},16",
+        "--use_xnnpack=false",
+        before=f"ulimit -v {3 * 2**20}",
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("ERROR: out of memory: LiteRT got none for the model's tensors\nERROR: Failed to ")
+
+
+@pytest.mark.parametrize(
+    ("message", "resized", "no_memory"),
+    [
+        ("", True, True),
+        ("XNNPack delegate failed to reshape runtimeNode number 1 (TfLiteXNNPackDelegate) failed to prepare.", 0, True),
+        (
+            "XNNPack delegate failed to reshape runtimeNode number 1 (TfLiteXNNPackDelegate) failed to prepare.",
+            1,
+            False,
+        ),
+        ("Node number 0 (FULLY_CONNECTED) failed to prepare.", False, False),
+    ],
+)
+def test_litert_has_no_words_for_no_memory(message, resized, no_memory):
+    assert isinstance(litert.cause(RuntimeError(message), resized), MemoryError) == no_memory
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MemoryError(), "an allocation failed"),
+        (MemoryError("std::bad_alloc"), "std::bad_alloc"),
+        (RuntimeError("x: can't allocate memory: you tried to allocate 9 bytes.\n#0 f()"), "x: can't allocate memory"),
+    ],
+)
+def test_no_memory_is_told_from_other_errors(error, reason):
+    lines = str(protocol.explained(error, "An inference failed")).splitlines()
+    assert lines[0].startswith(f"out of memory: {reason}")
+    assert lines[1:] == ["An inference failed"]
+    assert str(protocol.explained(RuntimeError("x"), "y")) == "x\ny"
+
+
+def test_help_names_what_the_runner_takes():
+    text = start("--help").stdout
+    assert "usage: litert --graph=MODEL.tflite" in text
+    assert all(f"  --{flag}=" in text for flag in [*protocol.PARSERS, *litert.RUNNER.flags])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from ansible_collections.edgebench.testbed.plugins.action.python_runner import answer
@@ -16,13 +18,14 @@ from ansible_collections.edgebench.testbed.plugins.plugin_utils.wheels import (
     WheelsError,
     addresses_in,
 )
+from ansible_collections.edgebench.testbed.plugins.plugin_utils.zipapps import zipapp
 
 PI = Target("3.11", "aarch64", "2.36", "cp311-aarch64-glibc2.36-0")
 # Stands in for pip: counts its calls, takes its time, writes a wheel to --dest=.
 FAKE_PIP = """#!/bin/sh
-echo x >>{calls}
+echo "$*" >>{calls}
 for word; do
-  case $word in --dest=*) mkdir "${{word#--dest=}}" && sleep 0.3 && echo wheel >"${{word#--dest=}}/a.whl" ;; esac
+  case $word in --dest=*) mkdir -p "${{word#--dest=}}" && sleep 0.3 && echo wheel >"${{word#--dest=}}/a.whl" ;; esac
 done
 """
 
@@ -45,7 +48,7 @@ def test_one_of_several_workers_downloads(packages, tmp_path):
     with multiprocessing.get_context("fork").Pool(3) as pool:
         found = pool.starmap(packages.wheels, [(PI, len)] * 3)
     assert found == [[tmp_path / f"cache/{PI.key}/a.whl"]] * 3
-    assert (tmp_path / "calls").read_text() == "x\n"
+    assert (tmp_path / "calls").read_text().count("\n") == 1
 
 
 def test_what_a_killed_worker_left_is_removed(packages, tmp_path):
@@ -60,6 +63,29 @@ def test_what_pip_says_is_told(tmp_path):
     with pytest.raises(WheelsError, match=r"^ERROR: .*nonsense"):
         Packages(("=nonsense",), sys.executable, tmp_path).wheels(PI, len)
     assert not (tmp_path / PI.key).exists()
+
+
+def test_another_index_is_asked_for_the_first_package_alone(packages, tmp_path):
+    packages = replace(packages, requirements=("a==1", "b", "c"), extra_index_url="https://index")
+    packages.wheels(PI, len)
+    first, others = (tmp_path / "calls").read_text().splitlines()
+    assert first.endswith(" --extra-index-url=https://index -- a==1")
+    assert others.endswith(" -- b c")
+    assert "--extra-index-url" not in others
+    assert packages.digest != replace(packages, extra_index_url="").digest
+    assert str(packages) == "a==1 and 2 more"
+
+
+def test_a_program_and_its_modules_are_one_file_that_is_always_the_same(tmp_path):
+    (tmp_path / "main.py").write_text("import shared\nprint(shared.WORD, __name__)\n")
+    (tmp_path / "shared.py").write_text("WORD = 'hello'\n")
+    content = zipapp(tmp_path / "main.py", [tmp_path / "shared.py"])
+    os.utime(tmp_path / "shared.py", (0, 0))
+    assert zipapp(tmp_path / "main.py", [tmp_path / "shared.py"]) == content
+    (tmp_path / "one.pyz").write_bytes(content)
+    (tmp_path / "shared.py").unlink()
+    done = subprocess.run([sys.executable, tmp_path / "one.pyz"], capture_output=True, text=True, check=True)
+    assert done.stdout == "hello __main__\n"
 
 
 def report(**more):

@@ -11,10 +11,19 @@ description:
     needs no pip, venv, root or internet there. The controller's pip downloads them, once for all hosts that are alike.
   - When all is there, that is one exchange with the host.
 options:
+  name:
+    description: What the runner is called; its packages are in the setting C(benchmark_runner_<name>_packages).
+    type: str
+    required: true
   program:
-    description: The runner, a file on the controller. With C(--version) it prints a line C(EDGEBENCH runner=<JSON>).
+    description: Its program, a file on the controller. With C(--version) it prints a line C(EDGEBENCH runner=<JSON>).
     type: path
     required: true
+  modules:
+    description: Modules that the program imports, files on the controller. All go to the host as one file.
+    type: list
+    elements: path
+    default: []
   dir:
     description: Directory on the host, absolute, for the program and its packages.
     type: str
@@ -27,6 +36,14 @@ options:
     type: list
     elements: str
     required: true
+  extra_index_url:
+    description: A package index that pip is to ask as well, for the first of I(packages).
+    type: str
+    default: ""
+  advice:
+    description: What to do when the runner does not start, a sentence for the message.
+    type: str
+    default: ""
   cache_dir:
     description: Directory on the controller that keeps wheels.
     type: path
@@ -49,7 +66,9 @@ author:
 EXAMPLES = """
 - name: Ensure the runner litert is on the host
   edgebench.testbed.python_runner:
+    name: litert
     program: runners/litert.py
+    modules: [runners/protocol.py]
     dir: /home/pi/edgebench/runners
     python: /usr/bin/python3
     packages: [ai-edge-litert==2.3.0, numpy<3]
@@ -73,6 +92,7 @@ from typing import Any, NamedTuple
 from ansible_collections.edgebench.testbed.plugins.plugin_utils.host_shell import HostAction, HostError, HostShell
 from ansible_collections.edgebench.testbed.plugins.plugin_utils.transfer import Parcel, deliver, file_sha256, missing
 from ansible_collections.edgebench.testbed.plugins.plugin_utils.wheels import Packages, Target, WheelsError
+from ansible_collections.edgebench.testbed.plugins.plugin_utils.zipapps import zipapp
 
 RUN_PYTHON = 'exec "$1" - "$@"'  # the program comes on stdin
 _WORD = re.compile(r"[A-Za-z0-9_]+([.-][A-Za-z0-9_]+)*")
@@ -99,30 +119,35 @@ class Answer(NamedTuple):
 
 class ActionModule(HostAction):
     SPEC = {  # noqa: RUF012
+        "name": {"type": "str", "required": True},
         "program": {"type": "path", "required": True},
+        "modules": {"type": "list", "elements": "path", "default": []},
         "dir": {"type": "str", "required": True},
         "python": {"type": "str"},
         "packages": {"type": "list", "elements": "str", "required": True},
+        "extra_index_url": {"type": "str", "default": ""},
+        "advice": {"type": "str", "default": ""},
         "cache_dir": {"type": "path", "required": True},
         "controller_python": {"type": "str", "required": True},
         "fetch_on_host": {"type": "bool", "default": False},
     }
 
     def act(self, args: dict[str, Any], shell: HostShell, task_vars: dict[str, Any]) -> dict[str, Any]:
-        source = Path(args["program"])
-        content = source.read_bytes()
-        program = Parcel(f"{args['dir']}/{source.name}", hashlib.sha256(content).hexdigest(), content=content)
-        python, name = args["python"], source.stem
+        content = zipapp(Path(args["program"]), [Path(module) for module in args["modules"]])
+        python, name = args["python"], args["name"]
+        program = Parcel(f"{args['dir']}/{name}.pyz", hashlib.sha256(content).hexdigest(), content=content)
         if not python:
             raise HostError(
                 f"the runner {name} needs Python, and none was found on this host; name one in "
                 "benchmark_runner_python, or measure with the official binary (the runner benchmark_model), which "
                 "needs none"
             )
-        requirements = hashlib.sha256(" ".join(args["packages"]).encode()).hexdigest()[:8]
+        packages = Packages(
+            tuple(args["packages"]), args["controller_python"], Path(args["cache_dir"]), args["extra_index_url"]
+        )
 
         def ask() -> Answer:
-            words = (python, f"{args['dir']}/packages", requirements, program.dest, program.sha256)
+            words = (python, f"{args['dir']}/packages", packages.digest, program.dest, program.sha256)
             return answer(shell.run(RUN_PYTHON, *words, stdin=self._script("ask_python.py")))
 
         said = ask()
@@ -136,15 +161,13 @@ class ActionModule(HostAction):
         changed = not (said.has_packages and said.has_program)
         if changed and not self._task.check_mode:
             if not said.has_packages:
-                self._install_packages(args, shell, said.target, directory)
+                self._install_packages(packages, args, shell, said.target, directory)
             deliver(shell, missing(shell, [program]))
             said = ask()
         if said.starts is False or (said.starts is None and not self._task.check_mode):
             raise HostError(
-                f"the runner {name} does not start with {python} ({described(said.target)}): {said.complaint}. Where a "
-                "newer GLIBC is asked for than the host has, take an older ai-edge-litert in "
-                "benchmark_runner_litert_packages (on aarch64, 2.3.0 needs glibc 2.34 and 1.4.0 needs 2.30), or a "
-                "newer system"
+                f"the runner {name} does not start with {python} ({described(said.target)}): {said.complaint}. "
+                + args["advice"]
             )
         runner = {
             "argv": [python, program.dest],
@@ -154,8 +177,9 @@ class ActionModule(HostAction):
         }
         return {"changed": changed, "runner": runner}
 
-    def _install_packages(self, args: dict[str, Any], shell: HostShell, target: Target, directory: str) -> None:
-        packages = Packages(tuple(args["packages"]), args["controller_python"], Path(args["cache_dir"]))
+    def _install_packages(
+        self, packages: Packages, args: dict[str, Any], shell: HostShell, target: Target, directory: str
+    ) -> None:
         parcels = []
         try:
             if args["fetch_on_host"]:
@@ -168,10 +192,10 @@ class ActionModule(HostAction):
                 parcels = [Parcel(f"{directory}.wheels/{path.name}", file_sha256(path), src=path) for path in paths]
         except WheelsError as exc:
             raise HostError(
-                f"no wheels of {' and '.join(packages.requirements)} for {described(target)}; pip says: {exc}. If the "
+                f"no wheels of {packages} for {described(target)}; pip says: {exc}. If the "
                 "package index cannot be reached, run again when it can; else name another Python of this host in "
-                "benchmark_runner_python, another version in benchmark_runner_litert_packages, or measure with the "
-                "runner benchmark_model"
+                f"benchmark_runner_python, another version in benchmark_runner_{args['name']}_packages, or measure "
+                "with the runner benchmark_model"
             ) from exc
         except OSError as exc:
             raise HostError(f"cannot keep wheels in {packages.cache} on the controller: {exc.strerror}") from exc

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -56,11 +57,27 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True)
 class Packages:
-    """Packages, as pip's requirements, the Python whose pip looks for them, and a directory for what it found."""
+    """Packages, the Python whose pip looks for them, and a directory for what it found.
+
+    Attributes:
+        requirements: the packages, as pip's requirements.
+        extra_index_url: an index that is asked as well, for the first of them; '' for none.
+    """
 
     requirements: tuple[str, ...]
     python: str
     cache: Path
+    extra_index_url: str = ""
+
+    def __str__(self) -> str:
+        first, *others = self.requirements
+        return f"{first} and {len(others)} more" if len(others) > 1 else " and ".join(self.requirements)
+
+    @property
+    def digest(self) -> str:
+        """A name for what is asked for."""
+        words = [*self.requirements, *filter(None, [self.extra_index_url])]
+        return hashlib.sha256(" ".join(words).encode()).hexdigest()[:8]
 
     def wheels(self, target: Target, say: Say) -> list[Path]:
         """Return the wheels' paths; downloads them once for all targets of the same key.
@@ -73,11 +90,10 @@ class Packages:
             if not final.is_dir():
                 for left in self.cache.glob(f"{target.key}.partial.*"):  # by one that was killed
                     shutil.rmtree(left)
-                say(
-                    f"downloading {' and '.join(self.requirements)} for CPython {target.python} on {target.machine} ..."
-                )
+                say(f"downloading {self} for CPython {target.python} on {target.machine} ...")
                 with tempfile.TemporaryDirectory(dir=self.cache, prefix=f"{target.key}.partial.") as scratch:
-                    self._pip("download", *target.options, f"--dest={scratch}/wheels")
+                    for question in self._questions:
+                        self._pip("download", *target.options, f"--dest={scratch}/wheels", *question)
                     Path(scratch, "wheels").rename(final)
         return sorted(final.glob("*.whl"))
 
@@ -90,28 +106,31 @@ class Packages:
         final = self.cache / f"{target.key}.urls.json"
         with locked(final):
             if not final.is_file():
-                say(
-                    f"looking for {' and '.join(self.requirements)} for CPython {target.python} on {target.machine} ..."
-                )
+                say(f"looking for {self} for CPython {target.python} on {target.machine} ...")
                 with tempfile.TemporaryDirectory(dir=self.cache, prefix=f"{target.key}.partial.") as scratch:
                     report = Path(scratch, "report.json")
-                    self._pip(
-                        "install",
-                        "--dry-run",
-                        "--ignore-installed",
-                        f"--target={scratch}/target",
-                        f"--report={report}",
-                        *target.options,
-                    )
-                    found = addresses_in(json.loads(report.read_text(encoding="utf-8")))
-                    report.write_text(json.dumps(found), encoding="utf-8")
+                    options = ("--dry-run", "--ignore-installed", f"--target={scratch}/target", f"--report={report}")
+                    found = []
+                    for question in self._questions:
+                        self._pip("install", *options, *target.options, *question)
+                        found.append(addresses_in(json.loads(report.read_text(encoding="utf-8"))))
+                    merged = {name: where for part in found for name, where in part.items()} if all(found) else {}
+                    report.write_text(json.dumps(merged), encoding="utf-8")
                     report.rename(final)
             return {
                 name: (url, sha256) for name, (url, sha256) in json.loads(final.read_text(encoding="utf-8")).items()
             }
 
+    @property
+    def _questions(self) -> list[list[str]]:
+        """What pip is asked for, one call each: of another index only what is wanted from there."""
+        if not self.extra_index_url:
+            return [["--", *self.requirements]]
+        first, *others = self.requirements
+        return [[f"--extra-index-url={self.extra_index_url}", "--", first], *([["--", *others]] if others else [])]
+
     def _pip(self, command: str, *options: str) -> None:
-        argv = [self.python, "-m", "pip", command, *options, "--", *self.requirements]
+        argv = [self.python, "-m", "pip", command, *options]
         try:
             done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         except OSError as error:

@@ -1,0 +1,65 @@
+"""The runners that are written in Python, as programs, and the packages that those beside litert import."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from modelzoo.paths import cache_dir
+from modelzoo.resources import locked
+from tests.playing import ROOT
+
+RUNNERS = ROOT / "runners"
+DEFAULTS = yaml.safe_load((ROOT / "roles/benchmark_runner/defaults/main.yml").read_text(encoding="utf-8"))
+SHORT = ("--num_runs=3", "--min_secs=0", "--warmup_min_secs=0")
+TIMEOUT_S = 300
+
+
+def start(program: Path, *arguments: str, before: str = "", **environment: str) -> subprocess.CompletedProcess:
+    """Run a runner from a shell, as hosts do: a large parent would leave its memory mark on the process.
+
+    Args:
+        before: what the shell does first.
+        environment: more of it.
+    """
+    command = ["sh", "-c", f'{before}\n"$@"; exit $?', "sh", sys.executable, str(program), *arguments]
+    environment = os.environ | environment
+    return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env=environment)
+
+
+def edgebench(log: str) -> dict:
+    """Return the values of a log's EDGEBENCH lines."""
+    return {name: json.loads(text) for name, text in re.findall(r"^EDGEBENCH (\w+)=(.*)$", log, re.MULTILINE)}
+
+
+def cached_packages(runner: str) -> Path:
+    """The directory, in the kit's cache, of the packages that hosts get for a runner; it need not be there."""
+    key = hashlib.sha256(" ".join([sys.version, *wanted_packages(runner)]).encode()).hexdigest()[:12]
+    return cache_dir() / "venvs" / f"runner-{runner}-{key}"
+
+
+def wanted_packages(runner: str) -> list[str]:
+    """What pip is asked for."""
+    return DEFAULTS[f"benchmark_runner_{runner}_packages"]
+
+
+def packages(runner: str) -> Path:
+    """That directory, made if need be; skips the test that calls this where pip has not the packages."""
+    directory = cached_packages(runner)
+    with locked(directory.with_suffix(".lock"), print):
+        if not directory.is_dir():
+            partial = directory.with_suffix(".partial")
+            pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--upgrade", f"--target={partial}"]
+            done = subprocess.run([*pip, *wanted_packages(runner)], capture_output=True, text=True, check=False)
+            if done.returncode:
+                pytest.skip(f"pip cannot install what the runner {runner} needs: {done.stderr.strip()[-300:]}")
+            partial.rename(directory)
+    return directory
