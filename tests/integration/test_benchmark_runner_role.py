@@ -271,6 +271,7 @@ def test_a_runner_that_cannot_be_had_says_why(play):
     message = play(campaign_runners=["litert"], benchmark_runner_litert_packages=["ai-edge-litert==99.0"]).failure()
     assert "no wheels of ai-edge-litert==99.0 for CPython" in message
     assert "Could not find a version that satisfies the requirement ai-edge-litert==99.0" in message
+    assert "another version in benchmark_runner_litert_packages" in message
     message = play(campaign_runners=["litert"], benchmark_runner_python="/nonexistent/python").failure()
     assert "'/nonexistent/python' cannot run the runner litert" in message
     assert "Unknown runner magic in campaign_runners; there are: litert" in play(campaign_runners=["magic"]).failure()
