@@ -263,7 +263,7 @@ def of_sweeps(study: Study, tables: Mapping[str, pd.DataFrame]) -> list[Finding]
         if (way := (series.machine, series.rest)) in said:
             continue
         said.add(way)
-        asked = [row for row in rows.itertuples() if row.verdict != claims.NOT_MEASURED or (pd.notna(row.steps) and row.steps)]
+        asked = list(rows[(rows["verdict"] != claims.NOT_MEASURED) | (rows["steps"].fillna(0) > 0)].itertuples())
         sentences = [f"{_grows(row)}: {_growth(row)}." for row in asked]
         sentences += _worth(study, best[series]) if series in best else []
         if sentences:

@@ -29,6 +29,7 @@ from protocol import (
     copy_in,
     explained,
     info,
+    leave,
     main,
     random_arrays,
 )
@@ -114,4 +115,4 @@ RUNNER = Runner(
 )
 
 if __name__ == "__main__":
-    sys.exit(main(RUNNER, sys.argv[1:]))
+    leave(main(RUNNER, sys.argv[1:]))

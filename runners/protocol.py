@@ -39,7 +39,7 @@ import time
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 # numpy's threads would sit idle beside what is measured. Must be set before numpy is imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -615,6 +615,12 @@ def main(runner: Runner, arguments: Sequence[str]) -> int:
     except OSError as error:
         return fail(f"Cannot write the log: {error}")
     return 0
+
+
+def leave(code: int) -> NoReturn:
+    """End the process at once: a runtime takes up to a second to tidy up memory that the system takes back anyway."""
+    sys.stdout.flush()
+    os._exit(code)
 
 
 def fail(reason: str) -> int:

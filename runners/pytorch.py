@@ -37,6 +37,7 @@ from protocol import (
     copy_in,
     explained,
     info,
+    leave,
     main,
     random_arrays,
 )
@@ -203,4 +204,4 @@ RUNNER = Runner(
 )
 
 if __name__ == "__main__":
-    sys.exit(main(RUNNER, sys.argv[1:]))
+    leave(main(RUNNER, sys.argv[1:]))

@@ -53,7 +53,7 @@ if has_packages and has_program:
     with contextlib.suppress(OSError, ValueError):
         started = json.loads(kept.read_text(encoding="utf-8"))
     if {**started, **what} != started:
-        environment = {**os.environ, "PYTHONPATH": str(packages)}
+        environment = {**os.environ, "PYTHONPATH": str(packages), "PYTHONDONTWRITEBYTECODE": ""}
         done = subprocess.run([python, program, "--version"], env=environment, stdout=subprocess.PIPE, check=False)
         if done.returncode:
             sys.exit(done.returncode if done.returncode > 0 else 1)

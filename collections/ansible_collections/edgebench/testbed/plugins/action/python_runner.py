@@ -171,7 +171,8 @@ class ActionModule(HostAction):
             )
         runner = {
             "argv": [python, program.dest],
-            "environment": {"PYTHONPATH": directory},
+            # Bytecode is kept, whatever the host's environment says: without it PyTorch takes ten seconds, not four.
+            "environment": {"PYTHONPATH": directory, "PYTHONDONTWRITEBYTECODE": ""},
             "version": said.version,
             "sha256": program.sha256,
         }
