@@ -309,9 +309,9 @@ def trade_off(study: Study) -> pd.DataFrame:
     """tables/trade_off.csv: each model of a series at its best, and which others are better in everything.
 
     A model's best is the batch size with the least mean time of an image (ms), at its least input size; to choose it by
-    what was measured flatters it a little. `dominated_by` are the models that are worse in nothing and better in
-    something: in time and energy of an image as far as the 95 % interval of their ratio tells, in parameters and size
-    of the file (MB, 10^6 bytes) exactly. What is not known of both is not compared. '' = on the Pareto front.
+    what was measured flatters it a little. `dominated_by` are the models that take less time and are worse in nothing:
+    in time and energy of an image as far as the 95 % interval of their ratio tells, in parameters and size of the file
+    (MB, 10^6 bytes) exactly. What is not known of both is not compared. '' = no model is better for certain.
     """
     rows, cells = [], []
     for of_series in series(study).values():
@@ -364,7 +364,7 @@ def _per_image(study: Study, cell: Cell, metric: str) -> stats.Sample:
 
 
 def _dominates(study: Study, cell: Cell, other: Cell) -> bool:
-    """Whether a model is worse than another in nothing, and better in something."""
+    """Whether a model is faster than another beyond noise, and worse in nothing: noise alone beats nobody."""
     max_df = study.max_df(cell.machine.campaign)
     sides = [[_per_image(study, side, metric) for side in (cell, other)] for metric in (DEFAULT_METRIC, ENERGY)]
     signs = [_less(*pair, max_df) for pair in sides]
@@ -372,7 +372,7 @@ def _dominates(study: Study, cell: Cell, other: Cell) -> bool:
         mine, its = of(cell), of(other)
         if mine and its and not math.isnan(mine + its):
             signs.append(int(mine < its) - int(mine > its))
-    return min(signs) >= 0 and max(signs) > 0
+    return signs[0] > 0 and min(signs) >= 0
 
 
 def _less(one: stats.Sample, other: stats.Sample, max_df: float) -> int:
