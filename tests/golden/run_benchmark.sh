@@ -530,6 +530,9 @@ link_counters() { # energy_counters: paths with a : between them, so without the
 }
 
 find_pmic() {
+  if [ -z "$vcgencmd" ] && command -v vcgencmd >/dev/null 2>&1; then
+    refused="'vcgencmd' is here and does not answer; it needs a user in the group video"
+  fi
   [ -n "$vcgencmd" ] && read_pmic || return 1
   meter_unit=a_v meter_names=$rails
 }
