@@ -25,7 +25,6 @@ right before and right after is on the line EDGEBENCH energy_counters.
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import json
 import math
@@ -589,18 +588,11 @@ def help_text(runner: Runner) -> str:
     return HELP.format(name=runner.name, suffix=runner.suffix, shape=runner.shape, own=own)
 
 
-def volunteer() -> None:
-    """Ask the kernel to end this process first when memory runs out, and not the machine's services; see proc(5)."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
-
-
 def main(runner: Runner, arguments: Sequence[str]) -> int:
     """Run the program; return its exit code."""
     # Die of Ctrl-C as a C program does, without a traceback; echo file names byte by byte as they were given.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.stdout.reconfigure(errors="surrogateescape")
-    volunteer()
     try:
         if "--help" in arguments:
             print(help_text(runner), end="")

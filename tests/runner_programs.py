@@ -58,6 +58,8 @@ def packages(runner: str) -> Path:
         if not directory.is_dir():
             partial = directory.with_suffix(".partial")
             pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--upgrade", f"--target={partial}"]
+            if index := DEFAULTS.get(f"benchmark_runner_{runner}_index_url"):
+                pip.append(f"--extra-index-url={index}")
             done = subprocess.run([*pip, *wanted_packages(runner)], capture_output=True, text=True, check=False)
             if done.returncode:
                 pytest.skip(f"pip cannot install what the runner {runner} needs: {done.stderr.strip()[-300:]}")

@@ -530,6 +530,9 @@ link_counters() { # energy_counters: paths with a : between them, so without the
 }
 
 find_pmic() {
+  if [ -z "$vcgencmd" ] && command -v vcgencmd >/dev/null 2>&1; then
+    refused="'vcgencmd' is here and does not answer; it needs a user in the group video"
+  fi
   [ -n "$vcgencmd" ] && read_pmic || return 1
   meter_unit=a_v meter_names=$rails
 }
@@ -645,8 +648,12 @@ $block$tab$start_utc$tab$boot_id$tab$meter$tab$meter_unit$tab$meter_names$tab${m
 
 # ---- The gate before a run ----
 
-set_unfit() { # hot, busy: why this moment is a bad one to measure; '' = fit
-  hot='' busy=''
+set_unfit() { # hot, busy: why this moment is a bad one to measure; '' = fit. short: the part of busy that is about memory
+  hot='' short=''
+  set_memory
+  [ "${available_kb:-$reserve_kb}" -ge "$reserve_kb" ] ||
+    short="$((available_kb / 1024)) MB of memory are available, below the reserve of $((reserve_kb / 1024)) MB"
+  busy=$short
   if [ "$max_temperature_c" -gt 0 ]; then
     set_temperature
     [ "${temperature:-0}" -le $((max_temperature_c * 1000)) ] || hot="$((temperature / 1000)) C, above $max_temperature_c C"
@@ -658,7 +665,7 @@ set_unfit() { # hot, busy: why this moment is a bad one to measure; '' = fit
   others=$((${processes%%/*} - 1)) # one of the runnable processes is this shell
   case $threads in '' | *[!0-9]*) wanted=1 ;; *) wanted=$threads ;; esac
   [ "$wanted" -lt "$cpus" ] || wanted=$cpus
-  [ "$others" -le $((cpus - wanted)) ] || busy="$others other processes wanted the $cpus CPUs, $wanted needed"
+  [ "$others" -le $((cpus - wanted)) ] || busy="${busy:+$busy; }$others other processes wanted the $cpus CPUs, $wanted needed"
 }
 
 pause_if_late() { # ends the script when the machine goes back before a run like the longest so far would end
@@ -928,6 +935,9 @@ measure() {
   put runner_sha256 "$runner_sha256"
   put_control
   wait_until_fit
+  # It would be ended at once, which says nothing about its configuration.
+  [ -z "$short" ] ||
+    die 71 "memory is short before run $run begins: $short; end other programs or lower benchmark_run_min_available_mb, and start again, nothing that was measured is lost"
   put waited_s "$waited_s"
   put_known unfit "$hot${hot:+${busy:+; }}$busy"
   [ "$boot_id" = - ] || put boot_id "$boot_id"

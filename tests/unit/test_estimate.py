@@ -112,6 +112,14 @@ def test_a_run_takes_what_the_tools_rule_says(tmp_path, model, speed_gmac_s, fla
     assert found["left_s"] == pytest.approx(20 * run_s, abs=1)
 
 
+def test_loading_pytorch_and_compiling_take_their_time(tmp_path):
+    changes = {"models": ["VGG19"], "runners": ["torch"], "flags": "--num_runs=10 --max_secs=1000"}
+    eager = estimated(tmp_path, 19.6, variants=["float32", "channels_last"], **changes)["run_s"]
+    assert eager == estimate.TORCH_LOAD_S + 1 + 10
+    compiled = estimated(tmp_path, 19.6, variants=["compiled", "compiled_channels_last"], **changes)["run_s"]
+    assert compiled == eager + estimate.COMPILE_S
+
+
 def test_models_are_averaged(tmp_path):
     alone = [estimated(tmp_path, models=[model])["run_s"] for model in SETTINGS["models"]]
     assert estimated(tmp_path)["run_s"] == pytest.approx(sum(alone) / 2, abs=0.1)

@@ -325,12 +325,6 @@ def test_energy_counters_are_read_around_the_timed_inferences(tmp_path):
     assert "energy_counters" not in edgebench(done.stdout)
 
 
-def test_the_kernel_is_to_end_a_runner_first():
-    code = "import protocol; protocol.volunteer(); print(open('/proc/self/oom_score_adj').read())"
-    done = subprocess.run([PYTHON, "-c", code], cwd=RUNNER.parent, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "1000"
-
-
 def test_a_model_that_does_not_fit_in_memory_is_said():
     done = start(
         f"--graph={MODELS}/batch.float32.tflite",

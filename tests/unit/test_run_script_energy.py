@@ -234,6 +234,12 @@ def test_no_meter_is_said_in_words(host):
     assert not (host.run_dir / "idle.tsv").exists()
 
 
+def test_a_raspberry_pi_that_does_not_answer_is_not_without_a_sensor(dash):
+    dash.put_command("vcgencmd", '#!/bin/sh\necho "Can\'t open device file: /dev/vcio" >&2\nexit 255\n')
+    reason = "'vcgencmd' is here and does not answer; it needs a user in the group video"
+    assert energy_of(measure_one(dash)) == {"meter": "none", "reason": reason}
+
+
 def test_none_wanted_is_none_read(dash):
     put_rapl(dash)
     assert energy_of(measure_one(dash, benchmark_run_energy="none")) == {

@@ -106,18 +106,29 @@ def test_a_run_that_makes_the_machine_swap_is_ended(host):
 )
 def test_the_reserve_is_a_setting(setting, words, tmp_path):
     host = Host("dash", tmp_path / "run")
-    host.put("proc/meminfo", meminfo(available_mb=300, swap_free_mb=900))
+    host.put("proc/meminfo", meminfo(available_mb=301, swap_free_mb=900))
     host.prepare(["ok"], benchmark_run_min_available_mb=setting)
     text = host.script.read_text()
     host.script.write_text(text.replace("look_at_memory() {", 'look_at_memory() {\n  echo look >>"$run_dir/looked"'))
-    if setting != "0":
-        host.during(
-            "ok", 'until [ -e "$run_dir/looked" ] && [ "$(wc -l <"$run_dir/looked")" -ge 2 ]; do sleep 0.1; done'
-        )
+    wait = 'until [ -e "$run_dir/looked" ] && [ "$(wc -l <"$run_dir/looked")" -ge 2 ]; do sleep 0.1; done'
+    host.during("ok", becomes(available_mb=300, swap_free_mb=900) + (wait if setting != "0" else ""))
     assert host().returncode == 0
     assert (host.run_dir / "looked").exists() == (setting != "0")
     assert (words or "") in host.sidecars()["ok_r01"].get("failure", "")
     assert host.done()["failed"] == (1 if words else 0)
+
+
+def test_a_machine_that_is_short_of_memory_before_a_run_says_nothing_about_it(host):
+    host.put("proc/meminfo", meminfo(available_mb=199))
+    host.prepare(["ok"], repetitions=2, benchmark_run_max_wait_s=1)
+    refused = host()
+    assert refused.returncode == 71
+    assert "199 MB of memory are available, below the reserve of 200 MB; end other programs or lower" in refused.stdout
+    assert host.sidecars() == {}
+    assert not (host.run_dir / "stopping.tsv").exists()
+    host.put("proc/meminfo", meminfo(available_mb=200))
+    assert host().returncode == 0
+    assert host.done() == {"finished": 2, "failed": 0, "invalid": 0, "repeated": 0, "total": 2}
 
 
 def test_a_reserve_that_is_no_number_keeps_it_from_beginning(tmp_path):

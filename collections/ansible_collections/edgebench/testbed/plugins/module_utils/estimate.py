@@ -43,6 +43,12 @@ UNKNOWN_GMACS = 20.0
 LOAD_S = 1.0
 """From a run's start to its first inference, and what the script does between two runs."""
 
+TORCH_LOAD_S = 5.0
+"""The same with the runner torch: importing PyTorch takes most of it."""
+
+COMPILE_S = 60.0
+"""What torch.compile takes in every process, of networks of this size: tens of seconds."""
+
 AUTO_ITERATIONS = 10
 """Of a process where hosts choose them: five to some tens, and those that choose more need fewer processes."""
 
@@ -91,8 +97,10 @@ def estimate(
         limits = _limits(settings["flags"])
         if settings.get("iterations") == "auto":
             limits |= {"num_runs": AUTO_ITERATIONS, "min_secs": 0.0}
-        of_images = [(each["batch_size"], gmacs(each["model"], each["input_size"], models)) for each in configurations]
-        runs_s = [_run_s(batch_size * of_image / speed_gmac_s, limits) for batch_size, of_image in of_images]
+        runs_s = []
+        for each in configurations:
+            batch_gmacs = each["batch_size"] * gmacs(each["model"], each["input_size"], models)
+            runs_s.append(_load_s(each) + _inferences_s(batch_gmacs / speed_gmac_s, limits))
         basis = "estimated"
     run_s = sum(runs_s) / len(runs_s) if runs_s else 0.0
     return {
@@ -125,10 +133,18 @@ def _by_weights(entries: Sequence[dict[str, Any]]) -> float:
     return MACS_PER_WEIGHT * max(weights) / 1e9 if weights else UNKNOWN_GMACS
 
 
-def _run_s(inference_s: float, limits: dict[str, float]) -> float:
-    """Seconds of one run: load, warm-up, timed part."""
+def _load_s(configuration: dict[str, Any]) -> float:
+    """Seconds of one run before its warm-up."""
+    if configuration["runner"] != "torch":
+        return LOAD_S
+    flags = plan.VARIANT_FLAGS["torch"].get(configuration["variant"], "")
+    return TORCH_LOAD_S + (COMPILE_S if "--compile=true" in flags.split() else 0)
+
+
+def _inferences_s(inference_s: float, limits: dict[str, float]) -> float:
+    """Seconds of one run's warm-up and timed part."""
     phases = ((limits["warmup_runs"], limits["warmup_min_secs"]), (limits["num_runs"], limits["min_secs"]))
-    return LOAD_S + sum(
+    return sum(
         # An inference that has begun is finished, however long it takes.
         max(inference_s, min(max(min_s, runs * inference_s), limits["max_secs"]))
         for runs, min_s in phases
