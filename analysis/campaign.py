@@ -427,14 +427,17 @@ def _doubled(name: str, rows: list[dict[str, Any]]) -> list[str]:
 
 def _text_of(path: str) -> str:
     # Two calls that read and none that asks how large it is: open() and read() take twice as long for a small file.
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    descriptor = os.open(path, _READ)
+    blocks = []
     try:
-        blocks = list(iter(lambda: os.read(descriptor, _BLOCK_BYTES), b""))
+        while block := os.read(descriptor, _BLOCK_BYTES):
+            blocks.append(block)
     finally:
         os.close(descriptor)
-    return logs.decode(blocks[0] if len(blocks) == 1 else b"".join(blocks))
+    return logs.decode(b"".join(blocks))  # of a single one that is no copy
 
 
+_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 _BLOCK_BYTES = 65_536
 
 

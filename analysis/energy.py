@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -96,7 +97,7 @@ def read(
         raise UnreadableError(f"{len(rows)} samples of the meter are readable, expected 2 or more")
     times_s, values = rows[:, 0], rows[:, 1:]
     gaps_s = np.diff(times_s)
-    interval_s = max(interval_s, float(np.median(gaps_s)))
+    interval_s = max(interval_s, median(gaps_s.tolist()))  # numpy's takes a fifth of the time of all this
     if process_s and not _covers(times_s, process_s, interval_s):
         raise UnreadableError("the samples of the meter do not cover the process")
     if channels.unit in _COUNTER_J:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from analysis import archives
 from analysis.errors import AnalysisError
@@ -21,11 +22,11 @@ LAYOUT = (
 _OF_PACKAGES = ("manifest-sha256.txt", "requirements.txt")  # lie beside logs/ in what analysis.package makes
 
 
-@dataclass(frozen=True, slots=True)
-class LogFile:
+class LogFile(NamedTuple):
     """One log; `name` is its path below the argument it was found through; `sidecar` is None where there is none.
 
-    Paths are text here: making a Path costs as much as reading the file.
+    Paths are text here: making a Path costs as much as reading the file. And a tuple goes to another process in a third
+    of the time that a dataclass takes.
     """
 
     path: str

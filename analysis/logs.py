@@ -222,7 +222,7 @@ def _read(text: str) -> ToolRun:
     if "Unconsumed cmdline flags:" in text:
         unconsumed = text.partition("Unconsumed cmdline flags:")[2].partition("\n")[0].strip()
         doubts.append(f"the tool did not understand the flags '{unconsumed}' and used its defaults instead")
-    _applied(text, setup.parameters, doubts, warnings)
+    _applied(text, setup, doubts, warnings)
     profiled = setup.parameters.get("Enable op profiling") == "1"
     if profiled:
         warnings.append("measured with op profiling on, which costs time itself")
@@ -249,10 +249,10 @@ def _read(text: str) -> ToolRun:
     )
 
 
-def _applied(text: str, parameters: dict[str, str], doubts: list[str], warnings: list[str]) -> None:
+def _applied(text: str, setup: _Setup, doubts: list[str], warnings: list[str]) -> None:
     """Whether the delegate that was asked for executes the model; XNNPACK and the CPU are the same processor."""
     idle, applied = _IDLE_DELEGATE.findall(text), _APPLIED_DELEGATE.findall(text)
-    whole = parameters.get("Require full delegation") == "1"
+    whole = setup.parameters.get("Require full delegation") == "1"
     for name in idle:
         warnings.append(f"the {name} delegate executes nothing")
         # Where XNNPACK is the default too, an explicit one finds nothing left to do.
@@ -263,7 +263,7 @@ def _applied(text: str, parameters: dict[str, str], doubts: list[str], warnings:
             warnings.append(f"the {name} delegate executes only parts of the model ({kernels} kernels)")
         if kernels and whole:
             doubts.append(f"full delegation was asked for, and the {name} delegate executed only parts of the model")
-    asked = set(_delegate(parameters).split("+")) - {"default", "none", "xnnpack"}
+    asked = set(setup.delegate.split("+")) - {"default", "none", "xnnpack"}
     if asked and not {name.upper() for name in (*idle, *dict(applied))} - {"XNNPACK"}:
         doubts.append(f"nothing says that the delegate {'+'.join(sorted(asked))} was applied")
 

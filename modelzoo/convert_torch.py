@@ -39,7 +39,6 @@ PACKAGES = {
     "tflite": ("torch", "torchvision", "litert-torch", "ai-edge-quantizer"),
 }
 
-
 Run = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -50,7 +49,7 @@ def main() -> int:
         WRITERS[arguments.format](network, arguments)
         check(network, arguments)
         found = facts(network, image(1, arguments.input_size)) | {
-            "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
+            "peak_memory_gb": peak_memory_gb(),
             "versions": {name: importlib.metadata.version(name) for name in PACKAGES[arguments.format]}
             | {"python": platform.python_version()},
         }
@@ -219,6 +218,11 @@ def count_macs(network: torch.nn.Module, images: torch.Tensor) -> int:
     with FlopCounterMode(display=False) as counter:
         network(images)
     return counter.get_total_flops() // 2
+
+
+def peak_memory_gb() -> float:
+    """Peak resident memory in GB; getrusage counts KiB on Linux, bytes on macOS."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
 
 
 def largest_activation_mb(network: torch.nn.Module, images: torch.Tensor) -> float:

@@ -51,6 +51,14 @@ def wanted_packages(runner: str) -> list[str]:
     return DEFAULTS[f"benchmark_runner_{runner}_packages"]
 
 
+def questions(runner: str) -> list[list[str]]:
+    """The same, one call of pip each: as for hosts, the first package may be on an index of its own."""
+    first, *others = wanted_packages(runner)
+    if index := DEFAULTS.get(f"benchmark_runner_{runner}_index_url"):
+        return [["--retries=1", f"--extra-index-url={index}", first], others]
+    return [[first, *others]]
+
+
 def packages(runner: str) -> Path:
     """That directory, made if need be; skips the test that calls this where pip has not the packages."""
     directory = cached_packages(runner)
@@ -58,10 +66,9 @@ def packages(runner: str) -> Path:
         if not directory.is_dir():
             partial = directory.with_suffix(".partial")
             pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--upgrade", f"--target={partial}"]
-            if index := DEFAULTS.get(f"benchmark_runner_{runner}_index_url"):
-                pip.append(f"--extra-index-url={index}")
-            done = subprocess.run([*pip, *wanted_packages(runner)], capture_output=True, text=True, check=False)
-            if done.returncode:
-                pytest.skip(f"pip cannot install what the runner {runner} needs: {done.stderr.strip()[-300:]}")
+            for question in questions(runner):
+                done = subprocess.run([*pip, *question], capture_output=True, text=True, check=False)
+                if done.returncode:
+                    pytest.skip(f"pip cannot install what the runner {runner} needs: {done.stderr.strip()[-300:]}")
             partial.rename(directory)
     return directory
