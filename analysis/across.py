@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -32,7 +32,7 @@ from analysis.study import (
     setting_key,
     variant_key,
 )
-from analysis.tables import cell_columns, differing, places
+from analysis.tables import cell_columns, cut, differing, places
 
 MANY = 30  # machines; with more, charts show groups of machines, and each machine has a page of its own
 
@@ -361,26 +361,19 @@ def many(study: Study) -> bool:
 
 def by_setting(study: Study, table: pd.DataFrame) -> dict[Setting, pd.DataFrame]:
     """A table cut by setting."""
-    return _cut(table, [setting for _, setting in places(study, table)])
+    return cut(table, [setting for _, setting in places(study, table)])
 
 
 def by_sweep(study: Study, table: pd.DataFrame) -> dict[tuple[Machine, Setting], pd.DataFrame]:
     """A table cut by machine and all of the setting but the threads."""
-    return _cut(table, [(machine, setting._replace(threads=None)) for machine, setting in places(study, table)])
+    return cut(table, [(machine, setting._replace(threads=None)) for machine, setting in places(study, table)])
 
 
 def by_machine(table: pd.DataFrame) -> dict[Machine, pd.DataFrame]:
     """A table cut by machine."""
-    return _cut(table, list(map(Machine, table["campaign"], table["host"])))
+    return cut(table, list(map(Machine, table["campaign"], table["host"])))
 
 
-def sweep_label(study: Study, rest: Setting) -> str:
-    """What of a setting varies in this report beside the threads; '' if nothing does."""
-    return study.setting_label(rest) if {*study.varying} - {"threads"} else ""
-
-
-def _cut(table: pd.DataFrame, keys: Sequence[Hashable]) -> dict:
-    """The parts of a table by the key of each row, both in their own order."""
-    index = {key: i for i, key in enumerate(dict.fromkeys(keys))}
-    parts = table.groupby([index[key] for key in keys], sort=False) if index else ()
-    return {key: part for key, (_, part) in zip(index, parts, strict=True)}
+def sweep_label(study: Study, rest: Setting, swept: Collection[str] = ("threads",)) -> str:
+    """What of a setting varies in this report beside what is swept; '' if nothing does."""
+    return study.setting_label(rest) if {*study.varying} - {*swept} else ""

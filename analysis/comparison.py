@@ -49,7 +49,7 @@ from analysis.study import (
     metric_label,
     plain,
 )
-from analysis.tables import GEOMEAN, MACHINE_FACTS, count, number, why_missing
+from analysis.tables import GEOMEAN, MACHINE_FACTS, count, differing, number, why_missing
 
 A, B = SIDES = ("A", "B")
 
@@ -313,12 +313,17 @@ class _Pair:
             reasons = [why_missing(study, cells[i][0], metric) if cells[i] else "no such host" for i in absent]
             reason = "; ".join(f"{SIDES[i]}: {why}" for i, why in zip(absent, reasons, strict=True))
             return _Change(metric, kind, verdict=stats.MISSING, reason=reason)
+        facts = [
+            {"model_sha256": study.known(of_side, "model_sha256")} | study.conditions(of_side, metric)
+            for of_side in cells
+        ]
         mixed = [
             f"{name} differs within {side}: {', '.join(map(_short, values))}"
-            for side, of_side in zip(SIDES, cells, strict=True)
-            for name in ("model_sha256", *SAME_ON_BOTH_SIDES)
-            if len(values := study.known(of_side, name)) > 1
+            for side, of_side in zip(SIDES, facts, strict=True)
+            for name, values in of_side.items()
+            if len(values) > 1
         ]
+        mixed = mixed or differing({"energy_meter": {meter for of in facts for meter in of.get("energy_meter", ())}})
         if mixed:
             return _Change(metric, kind, verdict=stats.NOT_COMPARABLE, reason="; ".join(mixed))
         try:

@@ -55,6 +55,7 @@ _DPI = 110
 _FLOAT = "%.10g"  # the last digits of a sum depend on the processor that added
 _FAST = {"compress_level": 1}  # packing harder takes longer than it is worth
 _ALL_METRICS_EMBEDDED = 16  # machines and settings; with more, report.html would not stay below some MB
+_FEW_ROWS = 24  # of a long table that is open in the page, or in report.md at all
 _TERMINAL_LINES = 10  # of each list; the report has all
 
 
@@ -426,8 +427,9 @@ TEMPLATES.filters |= {"markdown": grids.markdown, "text": grids.markdown_text}
 
 def render(report: Report, todo: Sequence[Chart], plots_directory: Path) -> dict[str, str]:
     """report.html and report.md, whose charts are in `plots_directory`."""
-    study = report.study
+    study, speedups = report.study, report.tables["speedup"]
     drawn = _drawn(todo, plots_directory)
+    beside = [*opening.energy(study, report.tables.get("energy")), *findings.growth_in_short(report.tables)]
     metrics = report.metrics if len(study.charted) <= _ALL_METRICS_EMBEDDED else [report.metric]
     context = {
         "report": report,
@@ -435,18 +437,16 @@ def render(report: Report, todo: Sequence[Chart], plots_directory: Path) -> dict
         "grids": grids,
         "findings": findings,
         "tables_ops": tables_ops,
-        "found": [
-            *opening.found(study, report.tables["speedup"]),
-            *opening.energy(study, report.tables.get("energy")),
-            *findings.growth_in_short(report.tables),
-        ],
+        # That there is nothing to compare is said where there is nothing else to say.
+        "found": [*(opening.found(study, speedups) if len(speedups) or not beside else []), *beside],
         "sweeps": sweeps,
-        "sure": opening.sure(study, report.tables["speedup"], report.tables["trust"]),
+        "few_rows": _FEW_ROWS,
+        "sure": opening.sure(study, speedups, report.tables["trust"]),
         "of_topic": lambda topic: [name for name, chart in drawn.items() if chart.topic == topic],
         "counts": study.runs["status"].value_counts().to_dict(),
         "metric": metric_label(report.metric),
         "metrics": [report.metric, *(m for m in metrics if m != report.metric)],
-        "speedups": tables.by_place(study, report.tables["speedup"]),
+        "speedups": tables.by_place(study, speedups),
         "energy": tables.by_place(study, report.tables["energy"]) if "energy" in report.tables else {},
         "not_reported": [m for m in report.metrics if not any(f"{s}_{m}" in drawn for s in study.charted.values())],
         "charts": drawn,

@@ -11,7 +11,7 @@ import pandas as pd
 from analysis import claims, stats, sweeps, validity
 from analysis.names import DEFAULT_METRIC
 from analysis.study import CLOCK_OFFSET_S, SETTING, Machine, Setting, Study, mapping, metric_label
-from analysis.tables import GEOMEAN, by_place, count, interval, number, places, some
+from analysis.tables import GEOMEAN, by_place, count, interval, number, places, some, with_interval
 
 FEW_REPETITIONS = 5
 UNUSABLE_SHARE = 0.25  # of all runs; with more, what is left may be a selection
@@ -255,8 +255,11 @@ def _unsaid(rows: pd.DataFrame, said: bool) -> list[str]:
 def of_sweeps(study: Study, tables: Mapping[str, pd.DataFrame]) -> list[Finding]:
     """What latency and energy grow with, and which models are worth their time.
 
-    A finding for each machine and way to run, of its first variant: the others are in the tables.
+    A finding for each machine and way to run, of its first variant: the others are in the tables. So is all of it where
+    nothing was swept.
     """
+    if "sweeps" not in tables:
+        return []
     best = sweeps.by_series(tables["trade_off"]) if "trade_off" in tables else {}
     found, said = [], set()
     for series, rows in sweeps.by_series(tables["lab_questions"]).items() if "lab_questions" in tables else ():
@@ -272,23 +275,22 @@ def of_sweeps(study: Study, tables: Mapping[str, pd.DataFrame]) -> list[Finding]
 
 
 def growth_in_short(tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    """A sentence for each question on time that was answered anywhere, over all series."""
-    if "lab_questions" not in tables:
+    """A sentence on the questions on time that were answered anywhere, over all series; [] where nothing was swept."""
+    if not {"sweeps", "lab_questions"} <= set(tables):
         return []
-    questions, sentences = tables["lab_questions"], []
+    questions = tables["lab_questions"]
     answered = questions[(questions["metric"] == DEFAULT_METRIC) & (questions["verdict"] != claims.NOT_MEASURED)]
-    for _, rows in answered.groupby("question", sort=False):
-        row = next(rows.itertuples())
-        verdicts = Counter(rows["verdict"])
-        text = f"{_grows(row)}: {_growth(row)}"
-        if len(rows) > 1:
-            words = [f"{verdict} in {n}" for verdict, n in verdicts.most_common()]
-            column = "rho" if row.question in sweeps.BETWEEN_MODELS else "exponent"
-            name = {"rho": "rank correlation", "exponent": "exponent"}[column]
-            span = " to ".join(dict.fromkeys(number(value, 2) for value in (rows[column].min(), rows[column].max())))
-            text = f"{_grows(row)}: {', '.join(words)} of {len(rows)} cases ({name} {span})"
-        sentences.append(f"{text}.")
-    return sentences
+    said: dict[str, list[str]] = {}
+    for question, rows in answered.groupby("question", sort=False):
+        verdicts = Counter(rows["verdict"]).most_common()
+        words = ", ".join(f"{verdict} in {n}" for verdict, n in verdicts) + f" of {len(rows)} cases"
+        column, name = ("rho", "rank correlation") if question in sweeps.BETWEEN_MODELS else ("exponent", "exponent")
+        span = " to ".join(dict.fromkeys(number(value, 2) for value in (rows[column].min(), rows[column].max())))
+        said.setdefault(words if len(rows) > 1 else verdicts[0][0], []).append(f"{question} ({name} {span})")
+    answers = [f"{_listed(asked)}: {words}" for words, asked in said.items()]
+    if not answers:
+        return []
+    return [f"Latency of {count(answered['models'].max(), 'model')} grows with {'; with '.join(answers)}."]
 
 
 def _grows(row: tuple) -> str:
@@ -299,17 +301,13 @@ def _grows(row: tuple) -> str:
 def _growth(row: tuple) -> str:
     """The verdict with what it rests on."""
     if row.question in sweeps.BETWEEN_MODELS:
-        bounds = interval(row.ci_low, row.ci_high)
-        numbers = (
-            f"rank correlation {number(row.rho)}{f' ({bounds})' if bounds else ''} among {count(row.models, 'model')}"
-        )
+        rho = with_interval(row.rho, row.ci_low, row.ci_high)
+        numbers = f"rank correlation {rho} among {count(row.models, 'model')}"
         if stats.least_rank_p(row.models) > stats.ALPHA:
             numbers += ", too few for any order to be told from chance"
-    elif pd.isna(row.exponent_ci_low):
-        numbers = f"exponent {number(row.exponent)} of one model"
     else:
-        bounds = _ratio(row.exponent, row.exponent_ci_low, row.exponent_ci_high)
-        numbers = f"exponent {bounds} over {count(row.models, 'model')}"
+        exponent = with_interval(row.exponent, row.exponent_ci_low, row.exponent_ci_high)
+        numbers = f"exponent {exponent} of {count(row.models, 'model')}"
     falls = f" and falls at {row.steps_falling}" if row.steps_falling else ""
     steps = f"it rises beyond noise at {row.steps_rising} of {count(row.steps, 'step')}{falls}"
     return f"{row.verdict}, {numbers}; {steps}"

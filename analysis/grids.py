@@ -276,9 +276,8 @@ def sweep(study: Study, table: pd.DataFrame) -> Grid:
     models = list(dict.fromkeys(table["model"]))
     rows: dict[tuple, dict[str, str]] = defaultdict(dict)
     for row in table.itertuples():
-        bounds = interval(row.mean_ci_low_ms, row.mean_ci_high_ms)
-        text = number(row.mean_ms) + (f" ({bounds})" if bounds else "")
-        rows[row.input_size, row.batch_size][row.model] = row.absent or text
+        text = row.absent or with_interval(row.mean_ms, row.mean_ci_low_ms, row.mean_ci_high_ms)
+        rows[row.input_size, row.batch_size][row.model] = text
     ordered = sorted(rows, key=lambda sizes: tuple(0 if pd.isna(size) else size for size in sizes))
     cells = ([*map(_text, sizes), *(rows[sizes].get(model, "") for model in models)] for sizes in ordered)
     return _without_empty(Grid.of(["Input", "Batch", *(f"#{model}" for model in models)], cells), unknown="")
@@ -287,7 +286,7 @@ def sweep(study: Study, table: pd.DataFrame) -> Grid:
 def sweeps(study: Study, table: pd.DataFrame) -> Grid:
     """`sweeps.sweeps`: time, time of an image, throughput and work of every size."""
     head = ["Machine", "Model", "Variant", *map(_setting_head, study.varying), "#n", "#Mean (ms)", "#95 % interval"]
-    head += ["#An image (ms)", "#95 % interval", "#Images/s", "#95 % interval", "#Work (GFLOP)", "#GFLOP/s", "Remark"]
+    head += ["#Per image (ms)", "#95 % interval", "#Images/s", "#95 % interval", "#Work (GFLOP)", "#GFLOP/s", "Remark"]
     rows = [
         [
             *(study.labels[machine], row.model, row.variant, *_place(study, machine, setting)[1:], str(row.n)),
@@ -303,11 +302,6 @@ def sweeps(study: Study, table: pd.DataFrame) -> Grid:
 
 def lab_questions(study: Study, table: pd.DataFrame) -> Grid:
     """`sweeps.lab_questions`: what latency and energy grow with."""
-
-    def known(value: float, low: float, high: float) -> str:
-        bounds = interval(low, high)
-        return f"{number(value)} ({bounds})" if bounds else number(value)
-
     setting = [name for name in ("runner", "threads", "delegate") if name in study.varying]
     several = table["metric"].nunique() > 1
     head = ["Does it grow with", *(["What"] if several else []), "Machine", "Variant", *map(_setting_head, setting)]
@@ -318,8 +312,8 @@ def lab_questions(study: Study, table: pd.DataFrame) -> Grid:
             *(row.question, *([metric_label(row.metric)[0]] if several else [])),
             *(study.labels[Machine(row.campaign, row.host)], row.variant),
             *(_text(getattr(row, name)) for name in setting),
-            known(row.rho, row.ci_low, row.ci_high),
-            known(row.exponent, row.exponent_ci_low, row.exponent_ci_high),
+            with_interval(row.rho, row.ci_low, row.ci_high),
+            with_interval(row.exponent, row.exponent_ci_low, row.exponent_ci_high),
             *(p_value(row.p_holm), row.verdict),
             "" if pd.isna(row.steps) else f"{row.steps_rising} / {row.steps_falling} of {row.steps}",
             *("" if pd.isna(row.steps) else f"{row.strata_rising} of {row.strata}", row.basis),
@@ -332,8 +326,8 @@ def lab_questions(study: Study, table: pd.DataFrame) -> Grid:
 def trade_off(study: Study, table: pd.DataFrame) -> Grid:
     """`sweeps.trade_off`: each model at its best, and what is better in everything."""
     setting = [name for name in ("runner", "threads", "delegate") if name in study.varying]
-    head = ["Machine", "Variant", *map(_setting_head, setting), "Model", "#Input", "#Batch", "#An image (ms)"]
-    head += ["#95 % interval", "#Energy of an image (J)", "#Parameters", "#Size (MB)", "Better in everything"]
+    head = ["Machine", "Variant", *map(_setting_head, setting), "Model", "#Input", "#Batch", "#Per image (ms)"]
+    head += ["#95 % interval", "#Per image (J)", "#Parameters", "#Size (MB)", "Better in everything"]
     rows = [
         [
             *(study.labels[Machine(row.campaign, row.host)], row.variant),

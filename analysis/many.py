@@ -25,6 +25,7 @@ ELSEWHERE = {
     "energy_meters": "which meter each machine has",
     "sweeps": "times over batch and input sizes",
     "lab_questions": "what latency grows with",
+    "trade_off": "which models others beat in everything",
 }
 
 _COMPARED = (stats.FASTER, stats.SLOWER, stats.NOT_DISTINGUISHABLE)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from analysis import hover
+from analysis.names import OUT_OF_MEMORY
 from analysis.plots import ALARM, QUIET, beside, new_rows, offsets, variant_colours, wrapped
 from analysis.study import Machine, Setting, Study, variant_key
 from analysis.tables import GEOMEAN, by_place, with_interval
@@ -50,7 +51,7 @@ def per_inference(study: Study, table: pd.DataFrame, machine: Machine, setting: 
     for row in table.itertuples():
         y = models.index(row.model) + offsets(len(variants))[variants.index(row.variant)]
         if pd.isna(row.energy_inference_j):
-            beside(axes, y, "none", ALARM)
+            beside(axes, y, OUT_OF_MEMORY if OUT_OF_MEMORY in row.remark else "none", ALARM)
             continue
         bounds = row.energy_inference_ci_low_j, row.energy_inference_ci_high_j
         text = with_interval(row.energy_inference_j, *bounds)

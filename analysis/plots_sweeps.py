@@ -20,7 +20,7 @@ from analysis.plots import QUIET
 from analysis.plots_across import log_axis, n_of, panels_of
 from analysis.study import Study, model_key
 from analysis.sweeps import Series
-from analysis.tables import interval, number, some
+from analysis.tables import number, some, with_interval
 
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000", "#F0E442")
 _SHAPES = "osD^vP*X"
@@ -88,10 +88,11 @@ def against_work(study: Study, table: pd.DataFrame, which: Series) -> Figure | N
         key=_key(study, table),
         left=0.65,
     )
+    colours = _colours(study)
     for i, (axes, (_, part)) in enumerate(zip(panels, parts, strict=True)):
         for row in part.itertuples():
             errors = np.nan_to_num([[row.mean_ms - row.mean_ci_low_ms], [row.mean_ci_high_ms - row.mean_ms]]).clip(0)
-            colour, shape = _colours(study)[row.model], shapes.get(row.input_size, "o")
+            colour, shape = colours[row.model], shapes.get(row.input_size, "o")
             axes.errorbar(row.gflop, row.mean_ms, yerr=errors, color=colour, linewidth=1, zorder=2)
             (mark,) = axes.plot(row.gflop, row.mean_ms, shape, color=colour, markersize=4.5, zorder=3)
             speed = f"{number(row.mean_ms)} ms, {number(row.gflop_per_s)} GFLOP/s"
@@ -159,19 +160,19 @@ def _lines(
         left=0.65,
     )
     low, high = (f"{of.removesuffix('_ms')}_ci_{end}_ms" for end in ("low", "high"))
-    without = list(dict.fromkeys(missing["model"]))
+    colours, without = _colours(study), list(dict.fromkeys(missing["model"]))
     top = table[of].max() * (table[of].max() / table[of].min()) ** (0.05 * len(without))  # room for the crosses
     for i, (axes, (_, part)) in enumerate(zip(panels, parts, strict=True)):
         sizes = sorted(part[size].dropna().unique())
         for model, line in part.groupby("model", sort=False):
-            colour, absent = _colours(study)[model], line[line["absent"] != ""]
+            colour, absent = colours[model], line[line["absent"] != ""]
             line = line[line[of] > 0].sort_values(size)
             y = line[of].to_numpy()
             errors = np.nan_to_num([y - line[low].to_numpy(), line[high].to_numpy() - y]).clip(0)
             x = line[size].to_numpy(dtype=float)
             axes.errorbar(x, y, yerr=errors, color=colour, linewidth=1.2, elinewidth=1, capsize=2)
             texts = [
-                f"{_configuration(r)}: {number(getattr(r, of))} ({interval(getattr(r, low), getattr(r, high))})"
+                f"{_configuration(r)}: {with_interval(getattr(r, of), getattr(r, low), getattr(r, high))} ms"
                 for r in line.itertuples()
             ]
             if len(line):
@@ -212,4 +213,4 @@ def _colours(study: Study) -> dict[str, str]:
 
 
 def _key(study: Study, table: pd.DataFrame) -> list[tuple[str, str]]:
-    return [(model, _colours(study)[model]) for model in sorted(set(table["model"]), key=model_key)]
+    return [(model, colour) for model, colour in _colours(study).items() if model in set(table["model"])]

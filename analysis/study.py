@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -50,6 +50,7 @@ _OTHER_METRICS = {
 }
 # Facts of runs that must be the same on both sides of a comparison.
 SAME_ON_BOTH_SIDES = ("weights", "runner_version", "runner_sha256", "governor", "turbo", "control")
+ENERGY_METRICS = tuple(name for name in METRICS if name.endswith(("_j", "_w")))  # also by the same kind of meter
 
 
 # Clocks that differ by more are worth a word; nothing is ordered by them.
@@ -437,7 +438,8 @@ class Study:
     @cached_property
     def columns(self) -> dict[str, np.ndarray]:
         """Columns of `runs` as numpy arrays, which are much cheaper to pick from than a DataFrame."""
-        facts = ("status", "reason", "block", "repetition", "outlier", "model_sha256", *SAME_ON_BOTH_SIDES)
+        facts = ("status", "reason", "block", "repetition", "outlier", "model_sha256", "energy_meter")
+        facts += SAME_ON_BOTH_SIDES
         numbers = {name: self.runs[name].to_numpy(dtype=float) for name in METRICS}
         return numbers | {name: np.array(plain(self.runs[name]), dtype=object) for name in facts}
 
@@ -457,6 +459,13 @@ class Study:
     def known(self, cells: Iterable[Cell], fact: str) -> list[str]:
         """The different values of a fact over the ok runs of some cells; unknown ('') left out."""
         return sorted({self.columns[fact][i] for cell in cells for i in self._ok.get(cell, ())} - {""})
+
+    def conditions(self, cells: Sequence[Cell], metric: str) -> dict[str, list[str]]:
+        """The different values of each fact that must be the same wherever a metric of some cells is compared."""
+        found = {name: self.known(cells, name) for name in SAME_ON_BOTH_SIDES}
+        if metric in ENERGY_METRICS:  # a run without a meter has no energy, and is not compared
+            found["energy_meter"] = [meter for meter in self.known(cells, "energy_meter") if meter != "none"]
+        return found
 
 
 def file_names(names: Iterable[str]) -> list[str]:

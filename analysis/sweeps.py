@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -21,14 +21,15 @@ import numpy as np
 import pandas as pd
 
 from analysis import stats
-from analysis.across import absence, means_of, size_mb
+from analysis.across import absence, many, means_of, size_mb, sweep_label
 from analysis.claims import CONFIRMED, CONTRADICTED, NOT_MEASURED
 from analysis.entries import whole
 from analysis.names import COLUMNS, DEFAULT_METRIC, INTEGER
 from analysis.study import SIZES, Cell, Machine, Setting, Study, model_key, setting_key, variant_key
-from analysis.tables import cell_columns, count, why_missing
+from analysis.tables import cell_columns, count, cut, why_missing
+from analysis.tables_energy import METRIC as ENERGY
 
-ENERGY = "energy_inference_j"
+IMAGE_MS = "latency_per_image_ms"
 
 
 class Series(NamedTuple):
@@ -55,7 +56,7 @@ def series(study: Study) -> dict[Series, list[Cell]]:
 
 def label(study: Study, which: Series) -> str:
     """'Raspberry Pi 5, torch, 4 threads, compiled': as much as tells the series of a report apart."""
-    setting = study.setting_label(which.rest) if {*study.varying} - {*SIZES} else ""
+    setting = sweep_label(study, which.rest, SIZES)
     variant = which.variant if len(study.variants) > 1 else ""
     return ", ".join(filter(None, (study.labels[which.machine], setting, variant)))
 
@@ -71,9 +72,7 @@ def by_series(table: pd.DataFrame, variants: bool = True) -> dict[Series, pd.Dat
         )
         for key in zip(*(table[name] for name in columns), strict=True)
     ]
-    index = {key: i for i, key in enumerate(dict.fromkeys(keys))}
-    parts = table.groupby([index[key] for key in keys], sort=False) if index else ()
-    return {key: part for key, (_, part) in zip(index, parts, strict=True)}
+    return cut(table, keys)
 
 
 # --- tables/sweeps.csv ------------------------------------------------------------------------------------------------
@@ -112,7 +111,7 @@ def sweeps(study: Study, summary: pd.DataFrame) -> pd.DataFrame:
 
 _MEANS = {
     DEFAULT_METRIC: ("n", "mean_ms", "mean_ci_low_ms", "mean_ci_high_ms"),
-    "latency_per_image_ms": ("", "per_image_ms", "per_image_ci_low_ms", "per_image_ci_high_ms"),
+    IMAGE_MS: ("", "per_image_ms", "per_image_ci_low_ms", "per_image_ci_high_ms"),
     "images_per_s": ("", "images_per_s", "images_per_s_ci_low", "images_per_s_ci_high"),
 }
 
@@ -199,7 +198,12 @@ def _answer(study: Study, metric: str, question: str, points: Sequence[tuple[Cel
     if not strata:
         return row | {"verdict": NOT_MEASURED, "basis": _lacking(study, question, points)}
     steps = [
-        [_step(study, metric, *pair) for pair in pairwise(of) if pair[0].predictor < pair[1].predictor] for of in strata
+        [
+            _less(*(study.sample(point.cell, metric) for point in pair), study.max_df(pair[0].cell.machine.campaign))
+            for pair in pairwise(of)
+            if pair[0].predictor < pair[1].predictor
+        ]
+        for of in strata
     ]
     row |= {
         "strata_rising": sum(all(step > 0 for step in of) for of in steps),
@@ -246,16 +250,6 @@ def _lacking(study: Study, question: str, points: Sequence[tuple[Cell, float]]) 
     if question in BETWEEN_MODELS:
         return "one model" if known else f"campaign.json does not tell the models' {question}"
     return f"one {question}" if known else f"{question} not known"
-
-
-def _step(study: Study, metric: str, less: _Point, more: _Point) -> int:
-    """1 = the metric rises from one configuration to the next beyond noise, -1 = it falls, 0 = neither."""
-    sides = (study.sample(point.cell, metric) for point in (more, less))
-    try:
-        found = stats.speedup(*sides, study.max_df(less.cell.machine.campaign))
-    except ValueError:
-        return 0
-    return int(found.ci_low > 1) - int(found.ci_high < 1)
 
 
 def _between_models(
@@ -305,39 +299,28 @@ def _over_sizes(row: dict[str, Any], strata: Sequence[Sequence[_Point]]) -> dict
 # --- tables/trade_off.csv ---------------------------------------------------------------------------------------------
 
 
-def trade_off(study: Study) -> pd.DataFrame:
+def trade_off(study: Study, summary: pd.DataFrame) -> pd.DataFrame:
     """tables/trade_off.csv: each model of a series at its best, and which others are better in everything.
 
     A model's best is the batch size with the least mean time of an image (ms), at its least input size; to choose it by
-    what was measured flatters it a little. `dominated_by` are the models that take less time and are worse in nothing:
-    in time and energy of an image as far as the 95 % interval of their ratio tells, in parameters and size of the file
-    (MB, 10^6 bytes) exactly. What is not known of both is not compared. '' = no model is better for certain.
+    what was measured flatters it a little. `dominated_by` are the models that are better in everything: an image takes
+    them less time and energy, as far as the 95 % interval of the ratio tells, and they have no more parameters and no
+    larger file (MB, 10^6 bytes). What is not known of both is not compared. '' = on the Pareto front.
     """
     rows, cells = [], []
+    of_cell = means_of(study, summary, IMAGE_MS)
     for of_series in series(study).values():
-        best = _best(study, of_series)
+        best = _best(study, of_series, of_cell)
         if len(best) < 2:
             continue
         for cell in best:
-            per_image = _per_image(study, cell, DEFAULT_METRIC).values
-            sd = np.std(per_image, ddof=1) if len(per_image) > 1 else math.nan
-            max_df = study.max_df(cell.machine.campaign)
-            low, high = stats.mean_interval(np.mean(per_image), sd, len(per_image), max_df)
-            energy = _per_image(study, cell, ENERGY).values
-            rows.append(
-                {
-                    "n": len(per_image),
-                    "per_image_ms": np.mean(per_image),
-                    "per_image_ci_low_ms": float(low),
-                    "per_image_ci_high_ms": float(high),
-                    "energy_per_image_j": np.mean(energy) if energy else math.nan,
-                    "parameters": whole(study.entry(cell).get("parameters")),
-                    "model_size_mb": size_mb(study, cell),
-                    "dominated_by": ", ".join(other.model for other in best if _dominates(study, other, cell)),
-                }
-            )
+            energy = _energy_per_image(study, cell).values
+            facts = np.mean(energy) if energy else math.nan, *_exact(study, cell)
+            beaten_by = ", ".join(other.model for other in best if _dominates(study, other, cell))
+            rows.append((*of_cell[cell], *facts, beaten_by))
         cells += best
-    found = pd.DataFrame(rows, columns=list(_TRADE_OFF)).astype({"parameters": INTEGER, "dominated_by": "str"})
+    found = pd.DataFrame(rows, columns=list(_TRADE_OFF))
+    found = found.astype({"n": int, "parameters": INTEGER, "dominated_by": "str"})
     return pd.concat([cell_columns(study, cells), found], axis=1)
 
 
@@ -345,34 +328,39 @@ _TRADE_OFF = ("n", "per_image_ms", "per_image_ci_low_ms", "per_image_ci_high_ms"
 _TRADE_OFF += ("model_size_mb", "dominated_by")
 
 
-def _best(study: Study, cells: Iterable[Cell]) -> list[Cell]:
+def _best(study: Study, cells: Iterable[Cell], of_cell: Mapping[Cell, Sequence[float]]) -> list[Cell]:
     """The cell of each model that has the least time of an image, at the least input size that has a result."""
     of_model: dict[str, list[tuple]] = defaultdict(list)
     for cell in cells:
-        if values := _per_image(study, cell, DEFAULT_METRIC).values:
-            of_model[cell.model].append((study.sizes(cell)[1] or 0, np.mean(values), cell))
+        n, mean, *_ = of_cell[cell]
+        if n:
+            of_model[cell.model].append((study.sizes(cell)[1] or 0, mean, cell))
     return [min(of_model[model], key=lambda found: found[:2])[2] for model in sorted(of_model, key=model_key)]
 
 
-def _per_image(study: Study, cell: Cell, metric: str) -> stats.Sample:
-    """A metric of an inference, for each image of its batch; of a batch that is not known there are no values."""
-    batch = study.sizes(cell)[0]
-    if not batch or metric not in study.columns:
-        return stats.Sample([], [])
-    sample = study.sample(cell, metric)
-    return stats.Sample([value / batch for value in sample.values], sample.blocks)
+def _energy_per_image(study: Study, cell: Cell) -> stats.Sample:
+    """Energy of an inference / its batch size, which is known where the time of an image is."""
+    sample, batch = study.sample(cell, ENERGY), study.sizes(cell)[0]
+    return stats.Sample([joules / batch for joules in sample.values], sample.blocks)
+
+
+def _exact(study: Study, cell: Cell) -> tuple[int | None, float]:
+    """Parameters of a model and size of its file, each as far as it is known."""
+    return whole(study.entry(cell).get("parameters")), size_mb(study, cell)
 
 
 def _dominates(study: Study, cell: Cell, other: Cell) -> bool:
-    """Whether a model is faster than another beyond noise, and worse in nothing: noise alone beats nobody."""
-    max_df = study.max_df(cell.machine.campaign)
-    sides = [[_per_image(study, side, metric) for side in (cell, other)] for metric in (DEFAULT_METRIC, ENERGY)]
-    signs = [_less(*pair, max_df) for pair in sides]
-    for of in (lambda c: whole(study.entry(c).get("parameters")), lambda c: size_mb(study, c)):
-        mine, its = of(cell), of(other)
-        if mine and its and not math.isnan(mine + its):
-            signs.append(int(mine < its) - int(mine > its))
-    return signs[0] > 0 and min(signs) >= 0
+    """Whether a model takes less time and energy than another beyond noise, and no more parameters and bytes.
+
+    Two times that noise hides from each other are not taken to be the same: few repetitions would make any model good.
+    """
+    facts = zip(_exact(study, cell), _exact(study, other), strict=True)
+    if any(mine > its for mine, its in facts if pd.notna(mine) and pd.notna(its)):
+        return False
+    samples = [[study.sample(side, IMAGE_MS) for side in (cell, other)]]
+    energy = [_energy_per_image(study, side) for side in (cell, other)]
+    samples += [energy] if all(sample.values for sample in energy) else []
+    return all(_less(*pair, study.max_df(cell.machine.campaign)) > 0 for pair in samples)
 
 
 def _less(one: stats.Sample, other: stats.Sample, max_df: float) -> int:
@@ -388,9 +376,15 @@ def _less(one: stats.Sample, other: stats.Sample, max_df: float) -> int:
 
 
 def tables_of(study: Study, summary: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The tables of this module by name; none where nothing was swept and no model tells its operations."""
+    """The tables of this module by name.
+
+    None where nothing was swept and no two models' operations are known, or there are many machines: their page has no
+    room for what nobody asked.
+    """
     swept = sweeps(study, summary)
-    if swept.empty and not any("macs" in e for name in study.dataset.campaigns for e in study.model_files(name)):
-        return {}
-    found = {"sweeps": swept, "lab_questions": lab_questions(study), "trade_off": trade_off(study)}
+    if swept.empty:
+        known = {cell.model for cell in study.cells if whole(study.entry(cell).get("macs"))}
+        if len(known) < 2 or many(study):
+            return {}
+    found = {"sweeps": swept, "lab_questions": lab_questions(study), "trade_off": trade_off(study, summary)}
     return {name: table for name, table in found.items() if len(table)}

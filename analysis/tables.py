@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -16,7 +16,6 @@ from analysis import sidecar, stats
 from analysis.names import COLUMNS, DEFAULT_METRIC, INTEGER, METRICS, OUT_OF_MEMORY
 from analysis.study import (
     CELL,
-    SAME_ON_BOTH_SIDES,
     SETTING,
     STUDY_METRICS,
     Cell,
@@ -165,7 +164,7 @@ def _compare(study: Study, metric: str, baseline: Cell, candidate: Cell) -> Comp
     absent = [why for cell in (baseline, candidate) if (why := why_missing(study, cell, metric))]
     if absent:
         return Comparison(candidate, None, stats.MISSING, "; ".join(absent))
-    facts = {name: study.known([baseline, candidate], name) for name in SAME_ON_BOTH_SIDES}
+    facts = study.conditions([baseline, candidate], metric)
     facts |= {f"model file of {cell.variant}": study.known([cell], "model_sha256") for cell in (baseline, candidate)}
     if unlike := differing(facts):
         return Comparison(candidate, None, stats.NOT_COMPARABLE, "; ".join(unlike))
@@ -302,12 +301,14 @@ def places(study: Study, table: pd.DataFrame) -> list[tuple[Machine, Setting]]:
 
 def by_place(study: Study, table: pd.DataFrame) -> dict[tuple[Machine, Setting], pd.DataFrame]:
     """A table cut by machine and setting, in its own order."""
-    of_rows = places(study, table)
-    if not of_rows:
-        return {}
-    index = {place: i for i, place in enumerate(dict.fromkeys(of_rows))}
-    parts = table.groupby([index[place] for place in of_rows], sort=False)
-    return {place: part for place, (_, part) in zip(index, parts, strict=True)}
+    return cut(table, places(study, table))
+
+
+def cut(table: pd.DataFrame, keys: Sequence[Hashable]) -> dict:
+    """The parts of a table by the key of each row, both in their own order."""
+    index = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+    parts = table.groupby([index[key] for key in keys], sort=False) if index else ()
+    return {key: part for key, (_, part) in zip(index, parts, strict=True)}
 
 
 def final_result(study: Study, machine: Machine) -> pd.DataFrame:
@@ -504,7 +505,7 @@ def decisions(study: Study, effects: pd.DataFrame) -> pd.DataFrame:
         study: what was measured.
         effects: the table of that name.
     """
-    cells = [cell for cell in study.cells if cell in study.decided or study.target_percent(cell.machine.campaign)]
+    cells = [cell for cell in study.cells if _is_decided(study, cell) or study.target_percent(cell.machine.campaign)]
     table = cell_columns(study, cells)
     widths = _speedup_widths(study, effects)
     rows = []
@@ -533,6 +534,12 @@ def decisions(study: Study, effects: pd.DataFrame) -> pd.DataFrame:
     words = ("iterations_reason", "left_reason", "reached")
     decided = pd.DataFrame(rows, columns=_DECIDED).astype({n: "str" if n in words else "float64" for n in _DECIDED})
     return pd.concat([table, decided.astype(dict.fromkeys(_WHOLE_NUMBERS, INTEGER))], axis=1)
+
+
+def _is_decided(study: Study, cell: Cell) -> bool:
+    """Whether a host decided how much to measure of a cell; that it did not fit into memory is no such decision."""
+    chosen, left = study.decided.get(cell, ({}, {}))
+    return bool(chosen) or (bool(left) and not left.get("reason", "").startswith(OUT_OF_MEMORY))
 
 
 _OF_PILOT = ("within_sd_percent", "between_sd_percent", "overhead_s")

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 import pandas as pd
 
 from analysis import energy, stats, tables
+from analysis.across import means_of
 from analysis.names import INTEGER
 from analysis.study import Cell, Machine, Study
 from analysis.tables import GEOMEAN, cell_columns, count, some
@@ -138,11 +139,7 @@ def amounts(study: Study, summary: pd.DataFrame, baseline: str) -> pd.DataFrame:
     `n` repetitions have an energy per inference. `ratio` is the candidate's / the baseline's, with the interval of
     speedups; p_holm is corrected over all these ratios of one machine.
     """
-    of_metric = {
-        metric: dict(zip(study.cells, part[["n_ok", "mean", "ci_low", "ci_high"]].to_numpy(dtype=float), strict=True))
-        for metric, part in summary.groupby("metric", sort=False)
-        if metric in _QUANTITIES
-    }
+    of_metric = {metric: means_of(study, summary, metric) for metric in _QUANTITIES}
     metered = {cell.machine for known in of_metric.values() for cell, (n, *_) in known.items() if n}
     compared = _compared(study, baseline, metered)
     means: dict[tuple, list[Cell]] = defaultdict(list)
@@ -188,7 +185,7 @@ def _means(study: Study, cell: Cell, known: dict[str, Sequence[float]]) -> dict[
     row = {"n": known[METRIC][0]}
     for metric, name in _QUANTITIES.items():
         row |= zip(bounds(name), known[metric][1:], strict=True)
-    batch_size = cell.setting.batch_size or study.own_sizes.get("batch_size", {}).get(cell.model)
+    batch_size, _ = study.sizes(cell)
     if batch_size:
         row |= zip(bounds(PER_IMAGE), (joules / batch_size for joules in known[METRIC][1:]), strict=True)
     return row

@@ -214,6 +214,14 @@ def test_more_memory_and_more_energy_are_regressions_too(metric):
     assert (row(compared(b, a, metrics=[metric])).verdict) == "smaller"
 
 
+def test_energy_is_not_compared_over_two_kinds_of_meters():
+    """What a processor counts of itself is less than what a plug does; times are compared all the same."""
+    a, b = (side({"MobileNet": around(5, 1)}, energy_inference_j=20.0, energy_meter=of) for of in ("rapl", "command"))
+    found = row(compared(a, b, metrics=["energy_inference_j"]))
+    assert (found.verdict, found.reason) == ("not comparable", "energy_meter differs: command, rapl")
+    assert row(compared(a, b)).verdict == "not distinguishable"
+
+
 # --- what belongs together --------------------------------------------------------------------------------------------
 
 

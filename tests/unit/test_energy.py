@@ -527,6 +527,18 @@ def test_a_ratio_is_that_of_speedups_turned_round(report):
     assert list(mine["model"]) == ["MobileNet", "ResNet18", "geomean"]
 
 
+def test_a_ratio_is_of_one_kind_of_meter():
+    rows = [
+        run(variant=variant, repetition=i, energy_meter=meter, energy_inference_j=joules * (1 + i / 100))
+        for variant, meter, joules in (("float32", "rapl", 2.0), ("int8", "command", 9.0))
+        for i in (1, 2)
+    ]
+    told_ = [Told("demo", "pi", row["log"], row["energy_meter"], "uj", "package-0", COUNTERS, "") for row in rows]
+    table = document.build(dataset(rows, energy=told_)).tables["energy"]
+    (int8,) = table[(table["variant"] == "int8") & (table["model"] != "geomean")].itertuples()
+    assert (int8.verdict, int8.remark) == ("not comparable", "energy_meter differs: command, rapl")
+
+
 def test_invalid_runs_are_in_no_mean():
     rows = [run(repetition=i, energy_inference_j=1.0, energy_run_j=9.0, energy_meter="rapl") for i in (1, 2)]
     rows += [run(repetition=3, status="invalid", reason="it", energy_inference_j=5.0, energy_meter="rapl")]

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
+from ansible_collections.edgebench.testbed.plugins.module_utils import plan
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -244,6 +245,18 @@ def test_a_pilot_that_did_not_fit_leaves_a_configuration_out_of_memory():
     assert list(absent["reason"]) == ["float32 failed: out of memory"] * 2
 
 
+def test_what_left_for_memory_is_no_decision_on_repetitions():
+    """At a fixed number of repetitions the report has no section on how they were decided."""
+    rows = lab_rows(batches=(1, 8), inputs=(448,), repetitions=2)
+    large = {name: str(row[name]) for row in rows for name in CONFIGURATION if row["model"] == "UNet"}
+    left = pd.DataFrame([large | {"block": "1", "reason": "out of memory"}], dtype="str")
+    study = Study(lab(rows, stopping={("demo", "pi"): left}))
+    assert tables.decisions(study, tables.effects(study, "float32")).empty
+    left["reason"] = "no valid run"
+    study = Study(lab(rows, stopping={("demo", "pi"): left}))
+    assert len(tables.decisions(study, tables.effects(study, "float32"))) == 1
+
+
 def test_speedups_of_what_did_not_fit_say_so(rows):
     both = [*rows, *({**row, "variant": "compiled"} for row in rows)]
     study = Study(lab(both))
@@ -292,7 +305,8 @@ def test_a_variant_of_one_runner_is_not_missing_with_another():
 
 
 def trade_offs(rows, models=LAB) -> pd.DataFrame:
-    return sweeps.trade_off(Study(lab(rows, models))).set_index("model")
+    study = Study(lab(rows, models))
+    return sweeps.trade_off(study, tables.summary(study)).set_index("model")
 
 
 def test_a_model_is_shown_at_its_best_and_with_what_is_better_in_everything(rows):
@@ -310,13 +324,98 @@ def test_a_model_is_shown_at_its_best_and_with_what_is_better_in_everything(rows
 
 
 def test_noise_does_not_beat_a_model():
-    """A is a little faster in these repetitions, but not beyond noise; B has fewer parameters, but is not faster."""
-    models = {"A": (2_000_000, 1.0, 10.0), "B": (1_000_000, 1.0, 10.01)}
+    """B has fewer parameters. What noise hides, be it a little or a lot, does not make it as fast as A."""
+    models = {"A": (2_000_000, 1.0, 10.0), "B": (1_000_000, 1.0, 10.01), "C": (900_000, 1.0, 50.0)}
     found = trade_offs(lab_rows(models=models, noise=0.05, batches=(1,)), models)
+    assert found["dominated_by"].to_dict() == {"A": "", "B": "", "C": ""}
+    found = trade_offs(lab_rows(models=models, noise=0.5, batches=(1,), repetitions=2), models)
+    assert found["dominated_by"].to_dict() == {"A": "", "B": "", "C": ""}
+
+
+def with_energy(rows, watts) -> list:
+    """The runs, with the energy of machines that take so many watts, told by model and batch size."""
+    return [
+        {
+            **row, "energy_meter": "rapl",
+            "energy_inference_j": row["avg_inference_ms"] / 1000 * watts(row["model"], row["batch_size"]),
+        }
+        for row in rows
+    ]  # fmt: skip
+
+
+def test_less_energy_for_an_image_saves_a_slower_model():
+    models = {"A": (1_000_000, 1.0, 10.0), "B": (1_000_000, 1.0, 20.0)}
+    rows = lab_rows(models=models, batches=(1, 8), inputs=(224,))
+    assert trade_offs(rows, models)["dominated_by"].to_dict() == {"A": "", "B": "A"}
+    rows = with_energy(rows, lambda model, batch: {"A": 9.0, "B": 3.0}[model])
+    found = trade_offs(rows, models)
     assert found["dominated_by"].to_dict() == {"A": "", "B": ""}
+    joules = [row["energy_inference_j"] / 8 for row in rows if (row["model"], row["batch_size"]) == ("B", 8)]
+    assert found.loc["B", "energy_per_image_j"] == pytest.approx(np.mean(joules))
+
+
+def test_energy_is_asked_the_same_as_time():
+    """A batch of 32 takes half the power of a single image: energy grows less than time."""
+    rows = with_energy(lab_rows(inputs=(224,)), lambda model, batch: 10 * batch**-0.2)
+    report = document.build(lab(rows))
+    found = report.tables["lab_questions"].set_index(["question", "metric"])
+    assert found.loc[("batch size", "avg_inference_ms"), "exponent"] == pytest.approx(0.9, abs=0.01)
+    of_energy = found.loc[("batch size", "energy_inference_j")]
+    assert of_energy["exponent"] == pytest.approx(0.7, abs=0.01)
+    assert of_energy[["verdict", "strata", "strata_rising"]].tolist() == [claims.CONFIRMED, 4, 4]
+    assert of_energy["p_holm"] == pytest.approx(stats.holm(found["p_value"])[list(found.index).index(of_energy.name)])
+    assert {row[1] for row in report.grids["lab_questions"].rows} == {"Inference, average", "Energy per inference"}
+    (finding,) = report.findings
+    assert any(text.startswith("Energy per inference grows with batch size: confirmed") for text in finding.sentences)
+    assert any("latency per image, energy per image, parameters" in text for text in finding.sentences)
 
 
 # --- the report -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("variants", [1, 4])
+def test_without_a_sweep_answers_are_in_their_section_only_and_in_tables_where_they_are_many(
+    tmp_path, variants, monkeypatch
+):
+    monkeypatch.setattr(document, "_FEW_ROWS", 6)
+    rows = lab_rows(models=SIX, batches=(1,), inputs=(224,), repetitions=2)
+    found = lab([{**row, "variant": f"v{i}"} for row in rows for i in range(variants)], SIX)
+    found.campaigns["demo"]["models"] = [
+        {**entry, "variant": f"v{i}"} for entry in entries(SIX, (224,)) for i in range(variants)
+    ]
+    report = document.build(found, baseline="v0")
+    document.publish(report, tmp_path / "out")
+    assert len(report.tables["lab_questions"]) == 2 * variants
+    assert findings.growth_in_short(report.tables) == []
+    assert not [finding for finding in report.findings if "grows" in finding.where]
+    markdown = (tmp_path / "out/report.md").read_text(encoding="utf-8")
+    assert markdown.count("| FLOPs |") == int(variants == 1)
+    assert ("tables/trade_off.csv" in markdown) == (variants > 1)
+
+
+def test_models_whose_operations_nobody_knows_have_no_section():
+    rows = lab_rows(batches=(1,), inputs=(224,))
+    unknown = {"demo": {"models": [entry | {"macs": None} for entry in entries(inputs=(224,))]}}
+    study = Study(lab(rows, campaigns=unknown))
+    assert sweeps.tables_of(study, tables.summary(study)) == {}
+
+
+def test_hosts_that_swept_differently():
+    """One has two batch sizes, the other the larger of them only: it has charts there, and is in no sweep."""
+    rows = lab_rows(batches=(1, 8), inputs=(224,), repetitions=2)
+    rows += [
+        {**row, "host": "nuc", "platform": "nuc", "log": row["log"].replace("pi/", "nuc/")}
+        for row in rows
+        if row["batch_size"] == 8
+    ]
+    report = document.build(lab(rows))
+    assert set(report.tables["sweeps"]["host"]) == {"pi"}
+    batch = report.tables["lab_questions"].set_index(["host", "question"])["basis"].unstack()["batch size"]
+    assert batch.to_dict() == {"nuc": "one batch size", "pi": "exponents of 4 models"}
+    charted = {machine.host: setting.batch_size for machine, setting in report.study.charted}
+    assert charted == {"nuc": 8, "pi": 1}
+    across = {chart.name for chart in document.charts(report) if chart.topic == "times"}
+    assert across == {"across_times_batch_1", "across_times_batch_8"}
 
 
 @pytest.fixture(scope="module")
@@ -355,11 +454,14 @@ def test_a_sweep_has_charts_of_its_own_and_only_the_least_sizes_have_the_others(
 
 
 def test_what_was_found_is_said(small):
-    short = findings.growth_in_short(small.tables)
-    assert any(text.startswith("Latency grows with batch size: confirmed, exponent 0.90") for text in short)
-    assert any("too few for any order to be told from chance" in text for text in short)
-    assert "Latency grows with batch size: confirmed" in document.terminal_text(small)
+    (short,) = findings.growth_in_short(small.tables)
+    assert short == (
+        "Latency of 4 models grows with parameters (rank correlation 0.57) and FLOPs (rank correlation 1.0): not "
+        "distinguishable; with batch size (exponent 0.90) and input size (exponent 2.0): confirmed."
+    )
+    assert short in document.terminal_text(small)
     (finding,) = [finding for finding in small.findings if finding.where.startswith("What latency grows with")]
+    assert any("too few for any order to be told from chance" in text for text in finding.sentences)
     assert any(text.startswith("Best trade-off of latency per image, parameters") for text in finding.sentences)
     assert finding.sentences[-1] == (
         "Accuracy was not measured, and with random weights there is none: no trade-off with it can be told."
@@ -425,6 +527,16 @@ FILES = [
 )
 def test_the_file_of_a_run_is_found_by_its_sum_else_by_its_names_format_and_sizes(asked, found):
     assert Entries(FILES).of(*asked) == found
+
+
+def test_runners_have_the_files_that_the_plan_gives_them():
+    files = [{"model": "UNet", "variant": "float32", "format": name} for name in (plan.TFLITE, *plan.FORMATS.values())]
+    for runner in ("benchmark_model", "litert", *plan.FORMATS):
+        found = [
+            Entries(files).of("", "UNet", name, runner, 1, 224)
+            for name in ("float32", *plan.VARIANT_FLAGS.get(runner, ()))
+        ]
+        assert {entry["format"] for entry in found} == {plan.FORMATS.get(runner, plan.TFLITE)}
 
 
 def test_an_entry_may_be_anything():
