@@ -21,6 +21,7 @@ from scipy import special
 
 from analysis import isa, stats
 from analysis.across import by_setting, differences, ratio
+from analysis.entries import FLAGS
 from analysis.names import COLUMNS, INTEGER
 from analysis.study import SETTING, Cell, Machine, Setting, Study, model_key, setting_key, variant_key
 from analysis.tables import GEOMEAN, count, interval, number, some
@@ -92,6 +93,7 @@ def study_findings(
 ) -> pd.DataFrame:
     """tables/study_findings.csv: the study's findings on each candidate and setting, a row for each number.
 
+    They are about other weights. Of what a runner does with the same ones, such as `torch.compile`, none is asked.
     p_holm is corrected over all findings of the table; rows without a p-value describe, and test nothing. `n` counts
     what the interval is over: kinds of machines, or the models of a pair of machines.
     """
@@ -99,7 +101,8 @@ def study_findings(
     rows: list[dict] = []
     # Of a sweep over batch or input sizes they are asked at the least: the study had one of each.
     asked_at = {setting for _, setting in study.charted}
-    questions = sorted((question for question in of_speedups if question[0] in asked_at), key=_question_key)
+    mine = (question for question in of_speedups if question[0] in asked_at and question[1] not in FLAGS)
+    questions = sorted(mine, key=_question_key)
     for setting, group in groupby(questions, key=lambda question: question[0]):
         variants = [variant for _, variant in group]
         for variant in variants:

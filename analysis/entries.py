@@ -11,7 +11,7 @@ from analysis.names import DEFAULT_BASELINE
 # Which files a runner runs; of others nothing is known.
 _FORMATS = {"benchmark_model": "tflite", "litert": "tflite", "torch": "pt2", "onnxruntime": "onnx"}
 # Variants that are flags of a runner: they have no file of their own, and use the float32 one.
-_FLAGS = ("compiled", "channels_last", "compiled_channels_last")
+FLAGS = ("compiled", "channels_last", "compiled_channels_last")
 
 
 class Entries:
@@ -37,7 +37,7 @@ class Entries:
     def _find(
         self, sha256: str, model: str, variant: str, runner: str, batch_size: int | None, input_size: int | None
     ) -> dict[str, Any]:
-        mine = self._by_name.get((model, DEFAULT_BASELINE if variant in _FLAGS else variant), [])
+        mine = self._by_name.get((model, DEFAULT_BASELINE if variant in FLAGS else variant), [])
         if same := [entry for entry in mine if sha256 and entry.get("sha256") == sha256]:
             return same[0]
         asked = {"format": _FORMATS.get(runner), "batch_size": batch_size, "input_size": input_size}

@@ -13,7 +13,7 @@ import scipy.stats
 
 from analysis import claims, document, stats, tables
 from analysis.study import Study
-from tests.unit.datasets import adaptive, run
+from tests.unit.datasets import adaptive, dataset, run
 from tests.unit.fleets import EIGHT, eight, of_eight
 
 METRIC = "avg_inference_ms"
@@ -280,3 +280,16 @@ def test_logs_without_a_candidate_say_nothing_of_the_study():
     made = document.build(of_eight([run(repetition=i) for i in range(3)]))
     assert "study_findings" not in made.tables
     assert made.findings == []
+
+
+def test_of_what_a_runner_does_with_the_same_weights_no_finding_is_asked():
+    rows = [
+        run(model=model, variant=variant, runner="torch", repetition=k, block=k, avg_inference_ms=10.0 + k / 10)
+        for model in ("MobileNet", "VGG16")
+        for variant in ("float32", "compiled", "channels_last")
+        for k in (1, 2, 3)
+    ]
+    report = document.build(dataset(rows))
+    assert set(report.tables["speedup"]["variant"]) == {"compiled", "channels_last"}
+    assert "study_findings" not in report.tables
+    assert not [finding for finding in report.findings if "study" in finding.where]
