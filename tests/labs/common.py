@@ -45,6 +45,15 @@ TOOLS = {
         "ssh": "openssh-client",
         "unshare": "util-linux",
     },
+    "adblab": {
+        "adb": "adb",
+        "losetup": "mount",
+        "mke2fs": "e2fsprogs",
+        "mksh": "mksh",
+        "original-awk": "original-awk",
+        "toybox": "toybox",
+        "unshare": "util-linux",
+    },
     "armlab": {
         "dtc": "device-tree-compiler",
         "mke2fs": "e2fsprogs",
@@ -209,6 +218,19 @@ def own_directory() -> Iterator[Path]:
             stack.enter_context(locked(directory))
             stack.callback(shutil.rmtree, directory, ignore_errors=True)  # ssh may just be removing files of its own
         yield directory
+
+
+def fill(file: Path, mb: int | None = None) -> None:
+    """Have a file use up so many MB of its disk, or as much as there is, to the last byte."""
+    disk = os.statvfs(file.parent)
+    free = disk.f_bavail * disk.f_frsize
+    with file.open("ab", buffering=0) as filler, contextlib.suppress(OSError):  # until it is full
+        end = filler.tell()
+        wanted = end + (free + 2**20 if mb is None else mb * 2**20)
+        os.posix_fallocate(filler.fileno(), end, min(wanted - end, free * 9 // 10))
+        end = filler.seek(0, os.SEEK_END)
+        while end < wanted:
+            end += filler.write(bytes(min(disk.f_bsize, wanted - end)))
 
 
 # SSH
