@@ -99,8 +99,8 @@ class Device:
         # One name for each of us: what is sent again takes the place of what came of it before.
         self._id = secrets.token_hex(4)
         self._scratch = f"{directory}/.edgebench-scratch-{self._id}"
-        # What a play left that was killed.
-        self._sweep = f"find {directory} -maxdepth 1 -name '.edgebench-scratch-*' -mtime +0 -exec rm -f {{}} ';'"
+        # What a killed play left, after a day or two: what +1 means differs.
+        self._sweep = f"find {directory} -maxdepth 1 -name '.edgebench-scratch-*' -mtime +1 -exec rm -f {{}} ';'"
         self._has_shell_v2 = True
 
     @property
@@ -132,7 +132,10 @@ class Device:
             else:
                 time.sleep(LOOK_EVERY_S)
             listed = self._devices()
-        self._has_shell_v2 = "shell_v2" in self._ask("-s", self.serial, "features").stdout.decode().split()
+        features = self._ask("-s", self.serial, "features")
+        if features.code:  # it went between two questions
+            raise AdbError(broken(self.serial, features.stderr.decode(errors="replace")))
+        self._has_shell_v2 = b"shell_v2" in features.stdout.split()
 
     def run(self, command: str, stdin: bytes = b"") -> Output:
         """Run a sh command on the device, for as long as it takes.
@@ -252,11 +255,13 @@ class Device:
         end = secrets.token_hex(8)
         tidy = f"rm -f {' '.join(files)}; {self._sweep}; " if files else ""
         if self._has_shell_v2:
-            line = f"{line}; code=$?; {tidy}echo; echo {end} $code"
+            line += f"; code=$?; {tidy}echo; echo {end} $code"
             pattern = rb"(.*)\n%b (\d+)\n()" % end.encode()
         else:  # all comes on one way, so what is said on stderr waits in a file
             errors = f"{self._scratch}.err"
-            line = f"{line} 2>{errors}; echo; echo {end} $?; cat {errors}; rm -f {errors}; {tidy}echo; echo {end}"
+            line += (
+                f" 2>{errors}; code=$?; {tidy}echo; echo {end} $code; cat {errors}; rm -f {errors}; echo; echo {end}"
+            )
             pattern = rb"(.*)\n%(end)b (\d+)\n(.*)\n%(end)b\n" % {b"end": end.encode()}
         done = self._watch([*self._shell, line], stdin)
         match = re.fullmatch(pattern, done.stdout, re.DOTALL)
