@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 CLIENT_S = 20  # what the client and its server on this machine need at most, also to start
 LOOK_EVERY_S = 0.5
+_SCRATCH = ".edgebench-scratch-"  # files of ours begin so
 PIPED_BYTES = 64 * 1024  # more stdin than this goes as a file
 # The most bytes of a command line: adb's own requests are of at most 64 KiB, those of old devices of 4 KiB.
 LINE_BYTES = {True: 32 * 1024, False: 3 * 1024}
@@ -98,9 +99,10 @@ class Device:
         self._adb, self._timeout_s, self._silence_s = executable, timeout_s, silence_s
         # One name for each of us: what is sent again takes the place of what came of it before.
         self._id = secrets.token_hex(4)
-        self._scratch = f"{directory}/.edgebench-scratch-{self._id}"
+        self._scratch = f"{directory}/{_SCRATCH}{self._id}"
         # What a killed play left, after a day or two: what +1 means differs.
-        self._sweep = f"find {directory} -maxdepth 1 -name '.edgebench-scratch-*' -mtime +1 -exec rm -f {{}} ';'"
+        old = f"-name '{_SCRATCH}*' -mtime +1"
+        self._sweep = f"find {shlex.quote(directory)} -maxdepth 1 {old} -exec rm -f {{}} ';'"
         self._has_shell_v2 = True
 
     @property
@@ -147,14 +149,14 @@ class Device:
         files = []
         if len(shlex.quote(command)) > LINE_BYTES[self._has_shell_v2]:
             files.append(self._place(command.encode(), "sh"))
-            command = f"sh {files[-1]}"
+            command = f"sh {shlex.quote(files[-1])}"
         is_piped = self._has_shell_v2 and 0 < len(stdin) <= PIPED_BYTES
         source = "/dev/null"
         if stdin and not is_piped:
             files.append(source := self._place(stdin, "in"))
         line = f"sh -c {shlex.quote(command)}"
         if not is_piped:
-            line += f" <{source}"
+            line += f" <{shlex.quote(source)}"
         return self._exchange(line, files, stdin if is_piped else b"")
 
     def push(self, src: Path, dest: str) -> None:
@@ -253,15 +255,13 @@ class Device:
     def _exchange(self, line: str, files: Sequence[str], stdin: bytes) -> Output:
         """Run a line of sh, remove files that it used, and take apart what came back."""
         end = secrets.token_hex(8)
-        tidy = f"rm -f {' '.join(files)}; {self._sweep}; " if files else ""
+        tidy = f"rm -f {shlex.join(files)}; {self._sweep}; " if files else ""
         if self._has_shell_v2:
             line += f"; code=$?; {tidy}echo; echo {end} $code"
             pattern = rb"(.*)\n%b (\d+)\n()" % end.encode()
         else:  # all comes on one way, so what is said on stderr waits in a file
-            errors = f"{self._scratch}.err"
-            line += (
-                f" 2>{errors}; code=$?; {tidy}echo; echo {end} $code; cat {errors}; rm -f {errors}; echo; echo {end}"
-            )
+            err = shlex.quote(f"{self._scratch}.err")
+            line += f" 2>{err}; code=$?; {tidy}echo; echo {end} $code; cat {err}; rm -f {err}; echo; echo {end}"
             pattern = rb"(.*)\n%(end)b (\d+)\n(.*)\n%(end)b\n" % {b"end": end.encode()}
         done = self._watch([*self._shell, line], stdin)
         match = re.fullmatch(pattern, done.stdout, re.DOTALL)
