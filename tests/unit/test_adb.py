@@ -1,4 +1,4 @@
-"""What the adb client says, and what the user reads; the texts are those of adb 29.0.6."""
+"""What the adb client says, and what the user reads; the texts are those of adb 29.0.6 and 36.0.0."""
 
 from __future__ import annotations
 
@@ -81,6 +81,7 @@ def test_a_device_that_cannot_be_used_is_explained(serial, state, said, expected
         pytest.param("", "the link to x broke in the middle of a command", id="silent adb"),
         pytest.param("rm: no such file\n", "the link to x broke in the middle of a command", id="the command's own"),
         pytest.param("error: device 'x' not found\n", "the link to x broke (device 'x' not found)", id="unplugged"),
+        pytest.param("adb: device offline\n", "the link to x broke (device offline)", id="adb of 2025"),
         pytest.param("adb: error: failed to get feature set: device offline\n", "device offline)", id="offline"),
         pytest.param("error: closed\n", "x runs no shell for us (closed); it may be booting", id="closed"),
     ],

@@ -120,7 +120,7 @@ class Device:
             AdbError: it cannot, or nobody said which device is meant.
         """
         deadline = time.monotonic() + self._timeout_s
-        with _one_at_a_time():  # the first that asks starts the server, and two that start one get in each other's way
+        with _one_at_a_time("server"):  # the first that asks starts it, and two that do get in each other's way
             listed = self._devices()
         if not self.serial:
             raise AdbError(f"no serial: set the host's adb_serial (or ansible_host); {shown(listed)}")
@@ -128,7 +128,7 @@ class Device:
         while (state := state_of(self.serial, listed)) != "device":
             is_settled = state in ("unauthorized", "no permissions") or (self.is_tcp and state in ("", "offline"))
             if may_dial and is_settled:
-                said, may_dial = self._dial(state), False
+                said, may_dial = self._dial(), False
             elif is_settled or time.monotonic() >= deadline:
                 raise AdbError(trouble(self.serial, state, said, listed))
             else:
@@ -209,15 +209,19 @@ class Device:
     def _devices(self) -> list[Listed]:
         return listing(self._ask("devices", "-l").stdout.decode(errors="replace"))
 
-    def _dial(self, state: str) -> str:
-        """Connect over TCP; return what adb says."""
-        if state:  # it would say that it is connected already
-            self._ask("disconnect", self.serial)
-        try:
-            done = self._ask("connect", self.serial, timeout_s=self._timeout_s)
-        except subprocess.TimeoutExpired:
-            return f"no answer within {self._timeout_s:.0f} s"
-        return _one_line(done.stdout + done.stderr)
+    def _dial(self) -> str:
+        """Connect over TCP, anew when there is a connection that cannot be used; return what adb says."""
+        with _one_at_a_time(self.serial):
+            state = state_of(self.serial, self._devices())
+            if state == "device":
+                return ""
+            if state:  # it would say that it is connected already
+                self._ask("disconnect", self.serial)
+            try:
+                done = self._ask("connect", self.serial, timeout_s=self._timeout_s)
+            except subprocess.TimeoutExpired:
+                return f"no answer within {self._timeout_s:.0f} s"
+            return _one_line(done.stdout + done.stderr)
 
     def _ask(self, *words: str, timeout_s: float | None = None) -> Output:
         """Ask what the client and its server on this machine answer of their own."""
@@ -394,7 +398,7 @@ def broken(serial: str, said: str) -> str:
     Args:
         said: what the client and the command wrote to stderr.
     """
-    errors = re.findall(r"^(?:adb: )?error: (.*)", said, re.MULTILINE)
+    errors = re.findall(r"^(?:adb|error|adb: error): (.*)", said, re.MULTILINE)
     if not errors:
         return f"the link to {serial} broke in the middle of a command"
     if errors[-1] == "closed":
@@ -417,9 +421,10 @@ def _one_line(said: str | bytes) -> str:
 
 
 @contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    """Hold off this user's other processes on this machine that come here."""
-    path = Path(tempfile.gettempdir(), f"edgebench-adb.{os.getuid()}.lock")
+def _one_at_a_time(what: str) -> Iterator[None]:
+    """Hold off this user's other processes on this machine that come here for the same."""
+    name = re.sub(r"[^\w.]", "_", what)
+    path = Path(tempfile.gettempdir(), f"edgebench-adb.{os.getuid()}.{name}.lock")
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
