@@ -144,8 +144,9 @@ def test_a_file_that_cannot_be_copied_is_named(lab, phone, tmp_path):
     with pytest.raises(AnsibleError, match=f"cannot write /{DATA}/big: .*No space left"):
         phone.put_file(str(big), f"/{DATA}/big")
     assert not list((lab.root(0) / DATA).glob("big*"))
-    with pytest.raises(HostError, match=r"cannot write .*No space left"):
-        HostShell(phone, "phone0", patience_s=60).run("cat", stdin=big.read_bytes())
+    shell, parcel = HostShell(phone, "phone0", patience_s=60), Parcel(f"/{DATA}/m.tflite", "0" * 64, src=big)
+    with pytest.raises(HostError, match=r"cannot write \S+/m.tflite \(3.1 MB\): .*No space left"):
+        deliver(shell, [(parcel, 0)])
 
 
 def test_what_a_killed_play_left_is_removed_after_a_day(lab, phone):

@@ -46,7 +46,7 @@ def test_the_list_of_devices_is_read():
         pytest.param("x", "unauthorized", "", "unauthorized: x does not trust this computer's key", id="no key"),
         pytest.param("x", "no permissions", "", "no permissions: this user may not use the USB device x", id="udev"),
         pytest.param("x", "offline", "", "x is offline: it is connected and does not answer", id="offline"),
-        pytest.param("x", "recovery", "", "x is not ready (recovery); boot Android on it", id="recovery"),
+        pytest.param("x", "recovery", "", "x is not ready (recovery); unlock it, or boot Android on it", id="recovery"),
         pytest.param(
             "10.0.0.7:5555",
             "",
@@ -92,13 +92,15 @@ def test_a_link_that_broke_is_told(said, expected):
 
 @pytest.fixture
 def client(tmp_path):
-    """Make a program that stands for the client: what it prints for devices -l, and on stderr."""
+    """Make a program that stands for the client: what it prints, on stderr too. What it is called with is in calls."""
 
     def make(stdout: str, stderr: str = "", code: int = 0) -> str:
         (tmp_path / "stdout").write_text(stdout)
         (tmp_path / "stderr").write_text(stderr)
         program = tmp_path / "adb"
-        program.write_text(f"#!/bin/sh\ncat {tmp_path}/stderr >&2\ncat {tmp_path}/stdout\nexit {code}\n")
+        program.write_text(
+            f'#!/bin/sh\ncd {tmp_path} && echo "$*" >>calls && cat stderr >&2 && cat stdout && exit {code}\n'
+        )
         program.chmod(0o755)
         return str(program)
 
@@ -124,6 +126,22 @@ def test_a_device_of_usb_is_waited_for(client, tmp_path, monkeypatch):
     program = client("List of devices attached\n")
     monkeypatch.setattr(adb.time, "sleep", lambda _: (tmp_path / "stdout").write_text(LIST))
     Device("R58M123ABC", program, timeout_s=60).connect()
+
+
+def test_a_device_of_usb_that_is_offline_is_connected_anew(client, tmp_path, monkeypatch):
+    program = client(LIST.replace("R58M123ABC             device", "R58M123ABC             offline"))
+    monkeypatch.setattr(adb.time, "sleep", lambda _: (tmp_path / "stdout").write_text(LIST))
+    Device("R58M123ABC", program, timeout_s=60).connect()
+    assert (tmp_path / "calls").read_text().count("-s R58M123ABC reconnect\n") == 1
+
+
+def test_a_server_that_hangs_is_told(tmp_path, monkeypatch):
+    program = tmp_path / "adb"
+    program.write_text("#!/bin/sh\nexec sleep 600\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(adb, "CLIENT_S", 0.2)
+    with pytest.raises(AdbError, match=r"does not answer within 0.2 s; end it \(adb kill-server\)"):
+        Device("x", str(program)).connect()
 
 
 def test_a_device_that_waiting_does_not_help_is_not_waited_for(client):

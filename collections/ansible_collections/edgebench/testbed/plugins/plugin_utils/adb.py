@@ -124,12 +124,15 @@ class Device:
             listed = self._devices()
         if not self.serial:
             raise AdbError(f"no serial: set the host's adb_serial (or ansible_host); {shown(listed)}")
-        said, may_dial = "", self.is_tcp
+        said, may_dial = "", True
         while (state := state_of(self.serial, listed)) != "device":
-            is_settled = state in ("unauthorized", "no permissions") or (self.is_tcp and state in ("", "offline"))
-            if may_dial and is_settled:
+            if may_dial and (state == "offline" or (self.is_tcp and state in ("", "unauthorized"))):
                 said, may_dial = self._dial(), False
-            elif is_settled or time.monotonic() >= deadline:
+            elif (
+                state in ("unauthorized", "no permissions")
+                or (self.is_tcp and state in ("", "offline"))
+                or time.monotonic() >= deadline
+            ):
                 raise AdbError(trouble(self.serial, state, said, listed))
             else:
                 time.sleep(LOOK_EVERY_S)
@@ -210,7 +213,10 @@ class Device:
         return listing(self._ask("devices", "-l").stdout.decode(errors="replace"))
 
     def _dial(self) -> str:
-        """Connect over TCP, anew when there is a connection that cannot be used; return what adb says."""
+        """Connect, anew when there is a connection that cannot be used; return what adb says of it."""
+        if not self.is_tcp:
+            self._ask("-s", self.serial, "reconnect")
+            return ""
         with _one_at_a_time(self.serial):
             state = state_of(self.serial, self._devices())
             if state == "device":
@@ -220,7 +226,7 @@ class Device:
             try:
                 done = self._ask("connect", self.serial, timeout_s=self._timeout_s)
             except subprocess.TimeoutExpired:
-                return f"no answer within {self._timeout_s:.0f} s"
+                return f"within {self._timeout_s:.0f} s"
             return _one_line(done.stdout + done.stderr)
 
     def _ask(self, *words: str, timeout_s: float | None = None) -> Output:
@@ -385,7 +391,7 @@ def trouble(serial: str, state: str, said: str, listed: Sequence[Listed]) -> str
             "over USB since it booted?"
         )
     if state:
-        return f"{serial} is not ready ({state}); boot Android on it, and unlock it"
+        return f"{serial} is not ready ({state}); unlock it, or boot Android on it, and play again"
     return (
         f"no device {serial}; {shown(listed)}. Connect it, switch on Developer options > USB debugging, or correct "
         "adb_serial (or ansible_host)"
