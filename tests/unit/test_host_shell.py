@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible_collections.edgebench.testbed.plugins.plugin_utils import host_shell
 from ansible_collections.edgebench.testbed.plugins.plugin_utils.host_shell import HostError, HostShell, explain
 
@@ -90,6 +90,32 @@ def test_a_refusal_is_not_tried_again(shell, connection):
     assert len(connection.commands) == 1
 
 
+def test_while_it_waits_it_says_why_and_in_the_end_what_to_do(shell, connection, monkeypatch):
+    said = []
+    monkeypatch.setattr(shell, "say", said.append)
+    told = "adb: no answer from 10.0.0.7:5555 (Connection refused); is it on?"
+
+    def lost(number, *_):
+        shell.patience_s = 60 if number == 1 else 0
+        raise AnsibleConnectionFailure(told)
+
+    connection.trouble = lost
+    with pytest.raises(AnsibleConnectionFailure) as failure:
+        shell.run("echo here")
+    assert said == [f"out of reach for 0 s, trying again: {told.removesuffix('; is it on?')}"]
+    assert str(failure.value) == told
+
+
+def test_what_the_connection_cannot_do_on_the_host_is_the_hosts_error(shell, connection):
+    def full(*_):
+        raise AnsibleError("cannot write /data/x: No space left on device")
+
+    connection.trouble = full
+    with pytest.raises(HostError, match="cannot write /data/x: No space left on device"):
+        shell.run("cat", stdin=b"x")
+    assert len(connection.commands) == 1
+
+
 def test_a_host_without_sh_is_named_so(tmp_path):
     connection = FakeConnection(tmp_path / "bin")
     connection.exec_command = lambda *_, **__: (1, b"This account is currently not available.\n", b"")
@@ -117,6 +143,7 @@ Host key verification failed."""
         pytest.param(
             "ssh: Could not resolve hostname pi9: Name or service not known", "for the name pi9", id="no name"
         ),
+        pytest.param("adb: unauthorized: x does not trust us; unlock it", "adb: unauthorized: x does not", id="adb"),
         pytest.param("ssh: connect to host x port 22: No route to host", "no answer (No route to host)", id="silence"),
         pytest.param("something\n  else", "something else", id="anything"),
     ],

@@ -24,10 +24,10 @@ from typing import NamedTuple
 
 CLIENT_S = 20  # what the client and its server on this machine need at most, also to start
 LOOK_EVERY_S = 0.5
-_SCRATCH = ".edgebench-scratch-"  # files of ours begin so
 PIPED_BYTES = 64 * 1024  # more stdin than this goes as a file
 # The most bytes of a command line: adb's own requests are of at most 64 KiB, those of old devices of 4 KiB.
-LINE_BYTES = {True: 32 * 1024, False: 3 * 1024}
+LINE_BYTES = {True: 32 * 1024, False: 3 * 1024}  # with shell v2, and without
+SCRATCH = ".edgebench-scratch-"  # so begin the names of files that are there for a command only
 
 _TCP = re.compile(r"(\S+):\d+")
 _ADDRESS = re.compile(r"\d+(\.\d+){3}")
@@ -92,16 +92,15 @@ class Device:
             serial: of USB, or ADDRESS:PORT; the port of an address is 5555 unless told.
             timeout_s: how long to wait for the device to be there, and for a sign of life.
             silence_s: after how much silence of a command a sign of life is asked for.
-            directory: where on the device input of commands may lie for a while.
+            directory: where on the device input of commands, and what old devices say on stderr, may lie for a while.
         """
         self.serial = f"{serial}:5555" if _ADDRESS.fullmatch(serial) else serial
         self.warnings: list[str] = []
         self._adb, self._timeout_s, self._silence_s = executable, timeout_s, silence_s
-        # One name for each of us: what is sent again takes the place of what came of it before.
-        self._id = secrets.token_hex(4)
-        self._scratch = f"{directory}/{_SCRATCH}{self._id}"
+        self._id = secrets.token_hex(4)  # what is sent again takes the place of what came of it before
+        self._scratch = f"{directory}/{SCRATCH}{self._id}"
         # What a killed play left, after a day or two: what +1 means differs.
-        old = f"-name '{_SCRATCH}*' -mtime +1"
+        old = f"-name '{SCRATCH}*' -mtime +1"
         self._sweep = f"find {shlex.quote(directory)} -maxdepth 1 {old} -exec rm -f {{}} ';'"
         self._has_shell_v2 = True
 
@@ -150,7 +149,7 @@ class Device:
             FileError: its input could not be brought to the device.
         """
         files = []
-        if len(shlex.quote(command)) > LINE_BYTES[self._has_shell_v2]:
+        if len(shlex.quote(command).encode()) > LINE_BYTES[self._has_shell_v2]:
             files.append(self._place(command.encode(), "sh"))
             command = f"sh {shlex.quote(files[-1])}"
         is_piped = self._has_shell_v2 and 0 < len(stdin) <= PIPED_BYTES
