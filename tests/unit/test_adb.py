@@ -12,6 +12,7 @@ from ansible_collections.edgebench.testbed.plugins.plugin_utils.adb import (
     listing,
     trouble,
 )
+from ansible_collections.edgebench.testbed.plugins.plugin_utils.host_shell import is_refusal
 
 LIST = """* daemon not running; starting now at tcp:5037
 * daemon started successfully
@@ -72,7 +73,10 @@ def test_the_list_of_devices_is_read():
 )
 def test_a_device_that_cannot_be_used_is_explained(serial, state, said, expected):
     listed = [Listed("R58", "device", "SM_G973F"), Listed("HT7", "unauthorized", "")]
-    assert trouble(serial, state, said, listed).startswith(expected)
+    message = trouble(serial, state, said, listed)
+    assert message.startswith(expected)
+    # What HostShell does not wait for, with the word that the connection plugin puts in front.
+    assert is_refusal(f"adb: {message}") == message.startswith(("unauthorized", "no permissions", "no address"))
 
 
 @pytest.mark.parametrize(

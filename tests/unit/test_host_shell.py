@@ -143,7 +143,6 @@ Host key verification failed."""
         pytest.param(
             "ssh: Could not resolve hostname pi9: Name or service not known", "for the name pi9", id="no name"
         ),
-        pytest.param("adb: unauthorized: x does not trust us; unlock it", "adb: unauthorized: x does not", id="adb"),
         pytest.param("ssh: connect to host x port 22: No route to host", "no answer (No route to host)", id="silence"),
         pytest.param("something\n  else", "something else", id="anything"),
     ],
