@@ -131,9 +131,11 @@ def test_a_file_that_cannot_be_copied_is_named(lab, phone, tmp_path):
     small, big = tmp_path / "small", tmp_path / "big"
     small.write_bytes(b"x")
     big.write_bytes(os.urandom(3 * 2**20))
-    with pytest.raises(AnsibleError, match="cannot fetch /data/none: remote object '/data/none' does not exist"):
-        phone.fetch_file("/data/none", str(tmp_path / "none"))
-    assert not (tmp_path / "none").exists()
+    with pytest.raises(AnsibleError, match=r"cannot fetch /system/none: .*No such file"):
+        phone.fetch_file("/system/none", str(tmp_path / "none"))
+    with pytest.raises(AnsibleError, match="cannot fetch /system: it is a directory"):
+        phone.fetch_file("/system", str(tmp_path / "none"))
+    assert not list(tmp_path.glob("none*"))
     with pytest.raises(AnsibleError, match=r"cannot write /system/none: .*Permission denied"):
         phone.put_file(str(small), "/system/none")
     phone.exec_command(f"mkdir /{DATA}/directory")
@@ -172,6 +174,9 @@ def test_a_file_that_arrives_otherwise_is_noticed(lab, phone, tmp_path):
         tool.chmod(0o755)
         with pytest.raises(AnsibleError, match=f"not arrive whole: its sha256 is {wrong} on the device"):
             phone.put_file(str(sent), f"/{DATA}/file")
+        with pytest.raises(AnsibleError, match=f"not come whole: its sha256 is {wrong} on the device"):
+            phone.fetch_file("/system/build.prop", str(tmp_path / "fetched"))
+        assert not (tmp_path / "fetched").exists()
         tool.unlink()
         with pytest.raises(AnsibleError, match="has no sha256sum"):
             phone.put_file(str(sent), f"/{DATA}/file")
@@ -210,6 +215,15 @@ def test_a_link_that_is_cut_in_mid_command_is_no_success(lab, i, how, said):
     assert connection.exec_command("echo back") == (0, b"back\n", b"")
 
 
+def test_a_link_that_is_dead_is_noticed_when_a_file_is_copied(lab, tmp_path):
+    connection = connect(lab.serial(0), timeout_s=2)
+    connection.exec_command("true")
+    lab.cut(0, "silent")
+    (tmp_path / "file").touch()
+    with pytest.raises(AnsibleConnectionFailure, match="gave no sign of life for 3 s"):
+        connection.put_file(str(tmp_path / "file"), f"/{DATA}/file")
+
+
 def test_a_silent_command_on_a_phone_that_answers_goes_on(phone):
     assert phone.exec_command("sleep 3; echo done") == (0, b"done\n", b"")
 
@@ -226,7 +240,8 @@ def test_a_phone_that_reboots_is_out_of_reach_until_it_is_back(lab, phone, monke
         assert reply.result().text == "run\nrun\n"
 
 
-def test_a_phone_that_does_not_trust_us_says_what_to_do(lab, phone):
+def test_a_phone_that_does_not_trust_us_says_what_to_do(lab):
+    phone = connect(lab.serial(0), timeout_s=1)
     lab.authorize(0, False)
     lab.adb("disconnect", lab.serial(0))
     message = refused(phone)

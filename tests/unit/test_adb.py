@@ -132,6 +132,15 @@ def test_a_device_of_usb_is_waited_for(client, tmp_path, monkeypatch):
     Device("R58M123ABC", program, timeout_s=60).connect()
 
 
+def test_the_user_has_time_to_trust_us(client, tmp_path, monkeypatch):
+    program = client(LIST)
+    with pytest.raises(AdbError, match=r"^unauthorized: HT7A1B2C3 does not trust"):
+        Device("HT7A1B2C3", program, timeout_s=0).connect()
+    accepted = LIST.replace("HT7A1B2C3              unauthorized", "HT7A1B2C3              device")
+    monkeypatch.setattr(adb.time, "sleep", lambda _: (tmp_path / "stdout").write_text(accepted))
+    Device("HT7A1B2C3", program, timeout_s=60).connect()
+
+
 def test_a_device_of_usb_that_is_offline_is_connected_anew(client, tmp_path, monkeypatch):
     program = client(LIST.replace("R58M123ABC             device", "R58M123ABC             offline"))
     monkeypatch.setattr(adb.time, "sleep", lambda _: (tmp_path / "stdout").write_text(LIST))
@@ -149,8 +158,8 @@ def test_a_server_that_hangs_is_told(tmp_path, monkeypatch):
 
 
 def test_a_device_that_waiting_does_not_help_is_not_waited_for(client):
-    for serial in ("HT7A1B2C3", "0123456789ABCDEF", ""):
-        with pytest.raises(AdbError, match=r"^(unauthorized|no permissions|no serial): "):
+    for serial in ("0123456789ABCDEF", ""):
+        with pytest.raises(AdbError, match=r"^(no permissions|no serial): "):
             Device(serial, client(LIST), timeout_s=10_000).connect()
 
 

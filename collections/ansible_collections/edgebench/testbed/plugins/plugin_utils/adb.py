@@ -44,6 +44,10 @@ if [ "$found" != "$3" ]; then rm -f "$1"; echo "$found"; exit 3; fi
 if [ -d "$2" ]; then rm -f "$1"; echo "it is a directory" >&2; exit 1; fi
 mv -f "$1" "$2"
 """
+_SUM = """
+if [ -d "$1" ]; then echo "it is a directory" >&2; exit 1; fi
+sha256sum <"$1"
+"""
 _NO_SUM = "the device has no sha256sum (Android has it since 8), and nothing that is copied could be checked"
 
 
@@ -128,12 +132,10 @@ class Device:
             if may_dial and (state == "offline" or (self.is_tcp and state in ("", "unauthorized"))):
                 said, may_dial = self._dial(), False
             elif (
-                state in ("unauthorized", "no permissions")
-                or (self.is_tcp and state in ("", "offline"))
-                or time.monotonic() >= deadline
+                state == "no permissions" or (self.is_tcp and state in ("", "offline")) or time.monotonic() >= deadline
             ):
                 raise AdbError(trouble(self.serial, state, said, listed))
-            else:
+            else:  # a cable is plugged in, or the user is asked whether to trust us
                 time.sleep(LOOK_EVERY_S)
             listed = self._devices()
         features = self._ask("-s", self.serial, "features")
@@ -192,16 +194,17 @@ class Device:
             AdbError: the link broke.
             FileError: it cannot be read, or arrived other than it is.
         """
+        done = self.run(shlex.join(["sh", "-c", _SUM, "sh", src]))
+        if done.code:
+            raise FileError(f"cannot fetch {src}: {_NO_SUM if done.code == 127 else _one_line(done.stderr)}")
+        expected = done.stdout.decode().split()[0]
         part = dest.with_name(f"{dest.name}.part")
         try:
             self._copy("pull", src, str(part))
             with part.open("rb") as file:
                 found = hashlib.file_digest(file, "sha256").hexdigest()
-            done = self.run(f"sha256sum <{shlex.quote(src)}")
-            if done.code:
-                raise FileError(f"cannot check {src}: {_one_line(done.stderr)}; {_NO_SUM}")
-            if (expected := done.stdout.decode().split()[0]) != found:
-                raise FileError(f"{src} did not come whole: its sha256 is {expected} on the device and {found} here")
+            if found != expected:
+                raise FileError(f"it did not come whole: its sha256 is {expected} on the device and {found} here")
             part.replace(dest)
         except FileError as exc:
             raise FileError(f"cannot fetch {src}: {exc}") from None
