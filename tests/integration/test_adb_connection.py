@@ -211,8 +211,7 @@ def test_a_link_that_is_cut_in_mid_command_is_no_success(lab, i, how, said):
     assert f"no answer from {lab.serial(i)} (" in message
     assert not is_refusal(message), "it may come back"
     lab.heal(i)
-    connection.reset()
-    assert connection.exec_command("echo back") == (0, b"back\n", b"")
+    assert connect(lab.serial(i)).exec_command("echo back") == (0, b"back\n", b"")
 
 
 def test_a_link_that_is_dead_is_noticed_when_a_file_is_copied(lab, tmp_path):
