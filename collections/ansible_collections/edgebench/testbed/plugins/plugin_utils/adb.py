@@ -49,6 +49,7 @@ if [ -d "$1" ]; then echo "it is a directory" >&2; exit 1; fi
 sha256sum <"$1"
 """
 _NO_SUM = "the device has no sha256sum (Android has it since 8), and nothing that is copied could be checked"
+_AGAIN = "see to its cable or network, and play again"
 
 
 class AdbError(Exception):
@@ -336,7 +337,7 @@ class Device:
     def _give_up(self) -> str:
         """Let go of a dead link, since adb's server would not; return what to say."""
         self._ask(*(["disconnect", self.serial] if self.is_tcp else ["-s", self.serial, "reconnect"]))
-        return f"{self.serial} gave no sign of life for {self._silence_s + self._timeout_s:.0f} s"
+        return f"{self.serial} gave no sign of life for {self._silence_s + self._timeout_s:.0f} s; {_AGAIN}"
 
 
 def listing(text: str) -> list[Listed]:
@@ -408,10 +409,10 @@ def broken(serial: str, said: str) -> str:
     """
     errors = re.findall(r"^(?:adb|error|adb: error): (.*)", said, re.MULTILINE)
     if not errors:
-        return f"the link to {serial} broke in the middle of a command"
+        return f"the link to {serial} broke in the middle of a command; {_AGAIN}"
     if errors[-1] == "closed":
         return f"{serial} runs no shell for us (closed); it may be booting. If it stays so, restart it"
-    return f"the link to {serial} broke ({errors[-1].rstrip('.')})"
+    return f"the link to {serial} broke ({errors[-1].rstrip('.')}); {_AGAIN}"
 
 
 def _reason(said: str) -> str:
