@@ -17,6 +17,7 @@ import shlex
 import subprocess
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -432,8 +433,8 @@ def _one_line(said: str | bytes) -> str:
 @contextmanager
 def _one_at_a_time(what: str) -> Iterator[None]:
     """Hold off this user's other processes on this machine that come here for the same."""
-    name = re.sub(r"[^\w.]", "_", what)
-    path = Path(tempfile.gettempdir(), f"edgebench-adb.{os.getuid()}.{name}.lock")
+    number = zlib.crc32(what.encode()) % 64  # the files stay, and ports of Wireless debugging are many
+    path = Path(tempfile.gettempdir(), f"edgebench-adb.{os.getuid()}.{number}.lock")
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
