@@ -1,4 +1,5 @@
 #!/system/bin/sh
+# shellcheck shell=ksh # which mksh is
 # Stands in for Android's tools: says what is in the answer for its command line, "dumpsys battery" in the file
 # dumpsys_battery; without one, what the real tool says that knows nothing of it.
 line="${0##*/}${*:+ $*}"
