@@ -75,6 +75,15 @@ def answer_file(command: str) -> str:
     return re.sub("[ /]", "_", command)
 
 
+def variables(serial: str) -> dict[str, str]:
+    """Ansible's variables for the phone of this serial number."""
+    return {
+        "ansible_connection": "edgebench.testbed.adb",
+        "adb_serial": serial,
+        "benchmark_work_dir": f"/{DATA}/edgebench",
+    }
+
+
 class AdbServer:
     """An adb server with a key of its own, up within `with`; it knows only of devices that it is told of.
 
@@ -90,7 +99,7 @@ class AdbServer:
     def __enter__(self) -> AdbServer:
         run("adb", "keygen", self._key)
         self.public_key = self._key.with_suffix(".pub").read_text(encoding="ascii")
-        port = free_port()
+        port = common.free_port()
         self.environment = {
             "ANDROID_ADB_SERVER_PORT": str(port),
             "ADB_VENDOR_KEYS": str(self._key),
@@ -116,13 +125,6 @@ class AdbServer:
             int(self.environment["ANDROID_ADB_SERVER_PORT"])
         ):  # a test ended ours, and a client started its own
             run("adb", "kill-server", env=os.environ | self.environment)
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that is free now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def _listens(port: int) -> bool:
@@ -207,7 +209,7 @@ class AdbLab:
         (directory / "adb_keys").write_text(self._server.public_key, encoding="ascii")
         disk = ("-t", "ext4", "-O", "^has_journal", "-m", "0", "-E", "root_owner=2000:2000")
         run("mke2fs", "-q", *disk, directory / "data.img", f"{self.data_mb}M")
-        return Phone(name=directory.name, directory=directory, port=free_port())
+        return Phone(name=directory.name, directory=directory, port=common.free_port())
 
     def _start(self, i: int) -> None:
         phone = self.phones[i]
@@ -313,9 +315,8 @@ class AdbLab:
 
     def inventory(self, **hostvars: Any) -> dict[str, Any]:
         """An Ansible inventory of the phones, each with these variables, which win over the lab's own."""
-        common_vars = {"ansible_connection": "edgebench.testbed.adb", "benchmark_work_dir": f"/{DATA}/edgebench"}
-        hosts = {phone.name: {"adb_serial": self.serial(i)} for i, phone in enumerate(self.phones)}
-        return {"all": {"hosts": {name: common_vars | own | hostvars for name, own in hosts.items()}}}
+        hosts = {phone.name: variables(self.serial(i)) | hostvars for i, phone in enumerate(self.phones)}
+        return {"all": {"hosts": hosts}}
 
 
 def add_arguments_of_up(parser: argparse.ArgumentParser) -> None:

@@ -1,20 +1,21 @@
 # shellcheck shell=sh
 # Process 1 of a phone, in namespaces of its own: makes its root in the directory where we are, as far as it is not there
-# yet, and runs adbd. Says its number as seen from outside, then what adbd says.
-# FILES is the directory with what adblab.py installs, PROGRAMS are this machine's that it gets; ADBD has adbd.py's arguments, BOOT_ID is new at each boot. PYTHON,
-# if it is not empty, and PACKAGES are where the Python is with which the stand-in for benchmark_model measures.
+# yet, and runs adbd. Says its number as seen from outside, then what adbd says. In the environment:
+#   FILES            the directory with what adblab.py installs
+#   PROGRAMS         those of this machine that the phone has as well
+#   ADBD             arguments of adbd.py
+#   BOOT_ID          a new one at each boot
+#   PYTHON PACKAGES  the Python with which the stand-in for benchmark_model measures; PYTHON is empty where it does not
 set -e
 read -r pid rest < /proc/self/stat
 echo "$pid"
 if [ ! -d root/system ]; then
     mkdir -p root/system/etc/answers root/data/misc/adb root/data/local/tmp root/dev root/proc root/sys \
-        root/mnt/tests root/sdcard root/vendor root/usr/lib root/usr/lib64
+        root/mnt/tests root/sdcard root/vendor root/usr
     cp "$FILES/fake_benchmark_model.sh" root/mnt/tests/
     ln -s system/etc root/etc
-    ln -s usr/lib root/lib
-    ln -s usr/lib64 root/lib64
     cp -a "$FILES/bin" root/system/
-    for program in $PROGRAMS; do cp "/usr/bin/$program" root/system/bin/; done
+    for program in $PROGRAMS; do cp "$(command -v "$program")" root/system/bin/; done
     ln -s mksh root/system/bin/sh
     ln -s original-awk root/system/bin/awk
     cp "$FILES"/android/answers/* root/system/etc/answers/
@@ -25,8 +26,14 @@ if [ ! -d root/system ]; then
     echo 'shell:x:2000:' > root/system/etc/group
     [ ! -f adb_keys ] || cp adb_keys root/data/misc/adb/
 fi
-mount --bind -o ro /usr/lib root/usr/lib
-[ ! -d /usr/lib64 ] || mount --bind -o ro /usr/lib64 root/usr/lib64
+for libraries in /lib /lib64 /usr/lib /usr/lib64; do
+    if [ -h "$libraries" ]; then
+        cp -P "$libraries" root/
+    elif [ -d "$libraries" ]; then
+        mkdir -p "root$libraries"
+        mount --bind -o ro "$libraries" "root$libraries"
+    fi
+done
 if [ -n "$PYTHON" ]; then
     mkdir -p root/mnt/tests/python root/mnt/tests/packages
     mount --bind -o ro "$PYTHON" root/mnt/tests/python
