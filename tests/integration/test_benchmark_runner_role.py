@@ -392,6 +392,7 @@ def test_the_app_is_installed_once_and_measures(play, tmp_path):
     assert play(**settings).changed() == 1
     entry = installed(tmp_path)["benchmark_apk"]
     assert (entry["version"], entry["sha256"]) == (phone.sha256[:12], phone.sha256)
+    assert entry["stop"] == ["am", "force-stop", PACKAGE]
     [asked] = phone.asked
     assert asked == f"pm install -r -d -g {Path(entry['argv'][1]).with_suffix('.apk')}"
     started = start({**entry, "environment": {"PATH": phone.path, "TMPDIR": str(tmp_path)}}, f"--graph={FAKE}")

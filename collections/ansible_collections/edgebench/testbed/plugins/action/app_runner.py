@@ -70,7 +70,9 @@ EXAMPLES = """
 
 RETURN = """
 runner:
-  description: C(argv) and C(environment) that start it, C(version) and C(sha256); null where they are not known yet.
+  description:
+    - C(argv) and C(environment) that start it, C(version) and C(sha256); null where they are not known yet.
+    - C(stop) ends the app where the script was killed and cannot.
   type: dict
   returned: success
 """
@@ -107,6 +109,7 @@ class ActionModule(HostAction):
             str(Path(args["dest"]).with_suffix(".sh")), hashlib.sha256(content).hexdigest(), "0755", content=content
         )
         runner = {"argv": ["sh", script.dest], "environment": {}, "version": None, "sha256": None}
+        runner["stop"] = ["am", "force-stop", package]
         app = programs.described(args, "0644", shell.say, check)
         if app is None:
             return {"changed": True, "runner": runner}
