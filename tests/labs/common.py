@@ -35,6 +35,7 @@ TOOLS = {
         "mawk": "mawk",
         "mksh": "mksh",
         "original-awk": "original-awk",
+        "toybox": "toybox",
     },
     "sshlab": {
         "ip": "iproute2",
