@@ -36,6 +36,7 @@ TOOLS = {
         "mawk": "mawk",
         "mksh": "mksh",
         "original-awk": "original-awk",
+        "toybox": "toybox",
     },
     "sshlab": {
         "ip": "iproute2",
