@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -141,17 +141,21 @@ def _both(facts: Mapping[str, str], key: str) -> list[str]:
 
 def thermal_status(facts: Mapping[str, str]) -> int | None:
     """Android's thermal status, the higher of before and after; 0 = none."""
-    return max(filter(None.__ne__, (integer(facts, f"{when}.thermal_status") for when in _AROUND)), default=None)
+    return _higher(integer(facts, f"{when}.thermal_status") for when in _AROUND)
+
+
+def _higher(values: Iterable[float | None]) -> Any:
+    """The greatest of what is known; None if nothing is."""
+    return max((value for value in values if value is not None), default=None)
 
 
 def phone(facts: Mapping[str, str]) -> dict[str, Any]:
     """What a phone was like around a run, by the columns of `Dataset.runs`; {} for other machines."""
     if facts.keys().isdisjoint(_OF_PHONES):
         return {}
-    temperatures = (number(facts, f"{when}.battery_temperature_c") for when in _AROUND)
     return {
         "battery_percent": number(facts, "before.battery_percent"),
-        "battery_temperature_c": max(filter(None.__ne__, temperatures), default=None),
+        "battery_temperature_c": _higher(number(facts, f"{when}.battery_temperature_c") for when in _AROUND),
         "plugged": ", ".join(_both(facts, "plugged")),
         "thermal_status": thermal_status(facts),
         "screen": ", ".join(_both(facts, "screen")),

@@ -133,6 +133,9 @@ def test_all_columns_of_a_run():
         "control": "none",
         "phase": "measure",
         "energy_meter": "",
+        "delegation": "",
+        "plugged": "",
+        "screen": "",
         "outlier": "",
         "iteration_wall_us": [8000, 8100, 8050],
     }
