@@ -37,7 +37,7 @@ FILES = (LABS / "adbd.py", LABS / "mounts.sh", LABS / "phone.sh", TESTS / "data/
 PROGRAMS = ("mksh", "toybox", "original-awk", "dd", "diff", "expr", "gzip", "tr")
 TOOLS = ("am", "cmd", "dumpsys", "getprop", "logcat", "pm", "settings", "setprop", "svc")
 DATA = "data/local/tmp"
-ANSWERS = "system/etc/answers"
+ANSWERS = "data/system/answers"
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 NAMESPACES = ("--mount", "--uts", "--ipc", "--pid")
 # The server must not see what is plugged in here, which is none of the tests' business.

@@ -10,8 +10,8 @@ set -e
 read -r pid rest < /proc/self/stat
 echo "$pid"
 if [ ! -d root/system ]; then
-    mkdir -p root/system/etc/answers root/data/misc/adb root/data/local/tmp root/dev root/proc root/sys \
-        root/mnt/tests root/sdcard root/vendor root/usr
+    mkdir -p root/system/etc/answers root/data/local/tmp root/data/misc/adb root/data/system/answers root/mnt/tests \
+        root/dev root/proc root/sdcard root/sys root/usr root/vendor
     cp "$FILES/fake_benchmark_model.sh" root/mnt/tests/
     ln -s system/etc root/etc
     cp -a "$FILES/bin" root/system/
@@ -24,6 +24,7 @@ if [ ! -d root/system ]; then
     echo "ro.product.cpu.abi=$abi" >> root/system/build.prop
     echo 'shell:x:2000:2000::/:/system/bin/sh' > root/system/etc/passwd
     echo 'shell:x:2000:' > root/system/etc/group
+    chmod 777 root/data/system/answers
     [ ! -f adb_keys ] || cp adb_keys root/data/misc/adb/
 fi
 for libraries in /lib /lib64 /usr/lib /usr/lib64; do
@@ -34,6 +35,7 @@ for libraries in /lib /lib64 /usr/lib /usr/lib64; do
         mount --bind -o ro "$libraries" "root$libraries"
     fi
 done
+[ ! -f root/usr/lib/os-release ] || mount --bind /dev/null root/usr/lib/os-release # it is not Debian
 if [ -n "$PYTHON" ]; then
     mkdir -p root/mnt/tests/python root/mnt/tests/packages
     mount --bind -o ro "$PYTHON" root/mnt/tests/python
