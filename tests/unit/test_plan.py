@@ -230,6 +230,16 @@ def test_delegates_of_a_phone():
     }
 
 
+def test_every_runner_is_known_everywhere():
+    options = load("roles/campaign/meta/argument_specs.yml")["argument_specs"]["main"]["options"]
+    runners = set(options["campaign_runners"]["choices"])
+    assert set(plan.DELEGATES) == runners
+    assert set(load("roles/benchmark_runner/vars/main.yml")["__benchmark_runner_known"]) == runners
+    formats = load("roles/benchmark_models/vars/main.yml")["__benchmark_models_formats"]
+    assert formats == {runner: plan.FORMATS.get(runner, plan.TFLITE) for runner in runners}
+    assert set(options["campaign_delegates"]["choices"]) == set(plan.DELEGATE_FLAGS)
+
+
 def test_what_a_run_needs_at_least():
     def least(name, batch_size=1, **facts):
         [row] = sweep(

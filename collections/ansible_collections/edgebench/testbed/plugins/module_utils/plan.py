@@ -74,6 +74,8 @@ PILOT_FLAGS = "--num_runs=10 --min_secs=0.1"
 """Enough iterations to know their spread, which is all that a pilot is for."""
 
 PROFILING_RUNNERS = ("benchmark_model",)
+"""Not benchmark_apk: Android's log cuts a profile, which is one entry, after 4 kB."""
+
 PROFILE_FLAGS = "--enable_op_profiling=true"
 
 _PHASE_FLAGS = {"pilot": PILOT_FLAGS, "measure": "", "profile": PROFILE_FLAGS}
