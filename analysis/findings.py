@@ -536,7 +536,7 @@ def _of_campaigns(study: Study) -> list[Notice]:
     weights |= set(study.runs["weights"])
     if "random" in weights:
         found.append(Notice(CAUTION, "Weights are random: speed only; accuracy or outputs mean nothing."))
-    if not weights - {"", "None"}:
+    if not weights - {"", "None", "unknown"}:
         found.append(Notice(NOTE, "What weights the models had is not known."))
     for name in study.dataset.campaigns:
         if study.asked(name).get("profile") == "quick":

@@ -166,7 +166,10 @@ def compared(study: Study, metric: str, baseline: Cell, candidate: Cell) -> Comp
     if absent:
         return Comparison(candidate, None, stats.MISSING, "; ".join(absent))
     facts = study.conditions([baseline, candidate], metric)
-    facts |= {f"model file of {cell.variant}": study.known([cell], "model_sha256") for cell in (baseline, candidate)}
+    sides: dict[str, list[Cell]] = defaultdict(list)
+    for cell in (baseline, candidate):
+        sides[cell.variant].append(cell)
+    facts |= {f"model file of {variant}": study.known(cells, "model_sha256") for variant, cells in sides.items()}
     if unlike := differing(facts):
         return Comparison(candidate, None, stats.NOT_COMPARABLE, "; ".join(unlike))
     try:
