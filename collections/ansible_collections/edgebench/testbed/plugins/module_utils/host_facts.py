@@ -133,7 +133,7 @@ NOT_COMPARED = ("schema", "host", "platform_label", "collected_utc", "clock_offs
 NOT_COMPARED_OF_PHONES = (
     *("cpus", "cores", "sockets", "threads_per_core", "cpu_model", "microarchitecture", "cpu_max_mhz", "cpu_min_mhz"),
 )
-"""What a phone changes by itself, at any time: it switches cores off, of which nothing is told then, and limits clocks."""
+"""What a phone changes by itself, at any time: it switches cores off, which then are not told of, and limits clocks."""
 
 CALIBRATED = ("bogomips", "memory_total_mb")
 """Fields that every boot measures anew: the same when within 1 %."""
