@@ -448,6 +448,8 @@ set_memory() { # total_kb, available_kb, swap_free_kb; '' = not known
 # Sets ticks, available_kb, swap_free_kb, pages_swapped, oom_kills, throttle_count, current_governor and turbo too, by which a
 # run is judged. What the gate before a run has just seen (throttled) is not asked again.
 put_machine_state() { # $1: before or after
+  # What a phone's services do to answer shall not look like other work during the run.
+  [ "$is_phone/$1" != yes/before ] || put_phone_state before
   { read -r load1 _ _ processes _ <"$proc/loadavg"; } 2>/dev/null && put "$1.load1" "$load1" && put "$1.running" "${processes%%/*}"
   set_memory
   put_known "$1.mem_available_kb" "$available_kb"
@@ -460,14 +462,12 @@ put_machine_state() { # $1: before or after
       oom_kill) oom_kills=$value && break ;;
     esac
   done 2>/dev/null <"$proc/vmstat"
-  if [ "$is_phone" = yes ]; then # its swap is compressed memory, where idle apps are put at any time
-    pages_swapped=''
-    put_phone_state "$1"
-  fi
+  [ "$is_phone" = no ] || pages_swapped='' # its swap is compressed memory, where idle apps are put at any time
   put_known "$1.pages_swapped" "$pages_swapped"
   put_known "$1.oom_kills" "$oom_kills"
   { read -r _ ticks <"$proc/stat"; } 2>/dev/null || ticks=
   put_known "$1.cpu_ticks" "$ticks"
+  [ "$is_phone/$1" != yes/after ] || put_phone_state after
   { read -r current_governor <"$cpufreq/scaling_governor"; } 2>/dev/null || current_governor=
   put_known "$1.governor" "$current_governor"
   if { read -r value <"$cpufreq/scaling_cur_freq"; } 2>/dev/null; then
@@ -952,6 +952,7 @@ wake_up() { # nobody asked for this in particular, so that a phone that refuses 
   case $plugged in '' | none) return 0 ;; esac # it would stay awake only until the screen's own time is over
   change global:stay_on_while_plugged_in 7
   $in_time input keyevent KEYCODE_WAKEUP >/dev/null 2>&1 </dev/null
+  $in_time wm dismiss-keyguard >/dev/null 2>&1 </dev/null # an app must be in front; a lock with a PIN stays
 }
 
 can_do_without() { # what was refused; of all settings it is the last

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from analysis import schema
 from tests.rendering import render_run_script
 from tests.run_host import FAKE_RUNNER, Host, is_running, wait_for
 
@@ -142,6 +143,18 @@ def test_the_state_of_a_phone_is_noted_before_and_after(phone):
     }
     assert "invalid" not in sidecar
     assert sidecar["energy.reason"].startswith("no sensor")
+    (path,) = (phone.run_dir / "runs").glob("*.meta")
+    assert schema.violations("sidecar", path.read_bytes()) == []
+
+
+def test_what_the_services_do_to_answer_does_not_look_like_other_work(phone):
+    """They work before the first and after the second look at the CPUs' ticks."""
+    stat = shlex.quote(str(phone.put("proc/stat", "cpu  0 0 0 0 0 0 0 0 0 0")))
+    answers = DUMPSYS.format(machine=shlex.quote(str(phone.machine)))
+    count = f'read -r _ n _ <{stat} && echo "cpu  $((n + 1)) 0 0 0 0 0 0 0 0 0" >{stat}'
+    phone.put_command("dumpsys", f"#!/bin/sh\n{count}\n{answers}\n")
+    sidecar = measure_one(phone)
+    assert sidecar["before.cpu_ticks"] == sidecar["after.cpu_ticks"] != "0 0 0 0 0 0 0 0 0 0"
 
 
 def test_what_a_phone_does_not_tell_is_not_noted(phone):
