@@ -220,6 +220,18 @@ def test_a_disturbed_run_is_invalid_and_says_why(phone, disturbance):
     assert measure_one(phone)["invalid"].endswith(reason)
 
 
+def test_a_phone_that_does_not_count_its_sleeps_is_found_to_have_slept_by_its_clock(phone):
+    uptime = phone.put("proc/uptime", "1000.00 0")
+    phone.prepare(["ok"])
+    phone.during(
+        "ok",
+        'until [ -s "$run_dir/tmp/watchdog.sleeper" ]; do sleep 0.05; done\n'
+        f'echo "1006.50 0" >{shlex.quote(str(uptime))}\n'
+        'until [ -e "$run_dir/tmp/slept" ]; do sleep 0.05; done',
+    )
+    assert measure_one(phone)["invalid"] == "the phone slept during the run"
+
+
 def test_a_hot_phone_is_waited_for_and_measured_as_invalid_when_it_stays_so(phone):
     phone.put("dumpsys/thermalservice", THERMAL.replace("Status: 0", "Status: 3"))
     phone.put("dumpsys/battery", BATTERY.replace("temperature: 313", "temperature: 412"))
