@@ -27,8 +27,9 @@ class FakeConnection:
     """
 
     def __init__(self, scratch: Path | None = None, shell: str = "dash", greeting: bytes = b"") -> None:
-        """`scratch`: a new directory, for a `sh` that is the shell of that name; without it, the machine's own. `android`
-        brings its tools, too, and the machine's own are out of reach.
+        """`scratch`: a new directory, for a `sh` that is the shell of that name; without it, the machine's own.
+
+        With `android` its tools are there, and the machine's own are not.
         """
         self.path = os.environ["PATH"]
         if scratch:

@@ -74,6 +74,7 @@ governor='' # '' = as it is
 disable_turbo=no
 pin_cpus='' # '' = any
 nice=0
+longest_look_s=5 # a watchdog that took longer for one look, of a second, was asleep
 max_swapped_kb=65536 # more in the swap than before the run: what is measured is the disk
 tab=$(printf '\t')
 newline='
@@ -448,6 +449,8 @@ set_memory() { # total_kb, available_kb, swap_free_kb; '' = not known
 # Sets ticks, available_kb, swap_free_kb, pages_swapped, oom_kills, throttle_count, current_governor and turbo too, by which a
 # run is judged. What the gate before a run has just seen (throttled) is not asked again.
 put_machine_state() { # $1: before or after
+  # What a phone's services do to answer shall not look like other work during the run.
+  [ "$is_phone/$1" != yes/before ] || put_phone_state before
   { read -r load1 _ _ processes _ <"$proc/loadavg"; } 2>/dev/null && put "$1.load1" "$load1" && put "$1.running" "${processes%%/*}"
   set_memory
   put_known "$1.mem_available_kb" "$available_kb"
@@ -460,14 +463,12 @@ put_machine_state() { # $1: before or after
       oom_kill) oom_kills=$value && break ;;
     esac
   done 2>/dev/null <"$proc/vmstat"
-  if [ "$is_phone" = yes ]; then # its swap is compressed memory, where idle apps are put at any time
-    pages_swapped=''
-    put_phone_state "$1"
-  fi
+  [ "$is_phone" = no ] || pages_swapped='' # its swap is compressed memory, where idle apps are put at any time
   put_known "$1.pages_swapped" "$pages_swapped"
   put_known "$1.oom_kills" "$oom_kills"
   { read -r _ ticks <"$proc/stat"; } 2>/dev/null || ticks=
   put_known "$1.cpu_ticks" "$ticks"
+  [ "$is_phone/$1" != yes/after ] || put_phone_state after
   { read -r current_governor <"$cpufreq/scaling_governor"; } 2>/dev/null || current_governor=
   put_known "$1.governor" "$current_governor"
   if { read -r value <"$cpufreq/scaling_cur_freq"; } 2>/dev/null; then
@@ -952,6 +953,7 @@ wake_up() { # nobody asked for this in particular, so that a phone that refuses 
   case $plugged in '' | none) return 0 ;; esac # it would stay awake only until the screen's own time is over
   change global:stay_on_while_plugged_in 7
   $in_time input keyevent KEYCODE_WAKEUP >/dev/null 2>&1 </dev/null
+  $in_time wm dismiss-keyguard >/dev/null 2>&1 </dev/null # an app must be in front; a lock with a PIN stays
 }
 
 can_do_without() { # what was refused; of all settings it is the last
@@ -1044,13 +1046,14 @@ keep_control() { # a helper that outlives a killed script, to put back what it c
 # ---- One run ----
 
 watchdog() { # ends the runner after timeout_s, or when memory runs out. Nobody is killed once the script itself is gone.
-  if [ "$reserve_kb" -eq 0 ] && [ "$meter" = none ] && [ -z "$already_set" ]; then
+  if [ "$reserve_kb" -eq 0 ] && [ "$meter" = none ] && [ -z "$already_set" ] && [ "$is_phone" = no ]; then
     doze "$timeout_s" watchdog
   else
     seen=0 looked=0
     set_now
     until_s=$((${now_s%%.*} + timeout_s))
     while [ "${now_s%%.*}" -lt "$until_s" ]; do
+      earlier_s=${now_s%%.*}
       doze 1 watchdog
       ! is_left_behind || exit 0
       [ "$reserve_kb" -eq 0 ] || look_at_memory
@@ -1059,6 +1062,8 @@ watchdog() { # ends the runner after timeout_s, or when memory runs out. Nobody 
       looked=$((looked + 1))
       [ "$meter" = none ] || [ $((looked % energy_interval_s)) -ne 0 ] || look_at_meter
       set_now
+      # The uptime goes on while a phone sleeps; what a helper waits for does not.
+      [ "$is_phone" = no ] || [ $((${now_s%%.*} - earlier_s)) -le "$longest_look_s" ] || : >"$run_dir/tmp/slept"
     done
   fi
   ! is_left_behind || exit 0
@@ -1114,7 +1119,7 @@ measure() {
   [ "$free_kb" -ge "$min_free_kb" ] ||
     die 73 "disk full: $free_kb kB free in $run_dir, at least $min_free_kb kB wanted; make room and start again, nothing that was measured is lost"
   log=$run_dir/tmp/$run.log
-  (cd "$run_dir/tmp" && rm -f ./*.log ./*.meta timed_out throttled out_of_memory samples ended watchdog.sleeper)
+  (cd "$run_dir/tmp" && rm -f ./*.log ./*.meta slept timed_out throttled out_of_memory samples ended watchdog.sleeper)
   meta=
   for key in campaign host run block repetition phase model variant runner threads delegate batch_size input_size timeout_s model_file model_sha256; do
     eval "put $key \"\$$key\""
@@ -1260,9 +1265,12 @@ set_phone_reasons() { # adds to reasons
   set_heat "$thermal_status"
   [ -z "$heat" ] || because "$heat"
   case $power_save_before$power_save in *1*) because "the phone's battery saver is on" ;; esac
-  if [ -n "$suspends_before" ] && [ -n "$suspends" ]; then
-    set_difference "$suspends" "$suspends_before"
-    [ "$difference" -eq 0 ] || because "the phone slept during the run ($difference times)"
+  difference=0
+  [ -z "$suspends_before" ] || [ -z "$suspends" ] || set_difference "$suspends" "$suspends_before"
+  if [ "$difference" -gt 0 ]; then
+    because "the phone slept during the run ($difference times)"
+  elif [ -e "$run_dir/tmp/slept" ]; then
+    because "the phone slept during the run"
   fi
 }
 
