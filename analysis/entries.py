@@ -9,7 +9,13 @@ from typing import Any
 from analysis.names import DEFAULT_BASELINE
 
 # Which files a runner runs; of others nothing is known.
-_FORMATS = {"benchmark_model": "tflite", "litert": "tflite", "torch": "pt2", "onnxruntime": "onnx"}
+_FORMATS = {
+    "benchmark_model": "tflite",
+    "benchmark_apk": "tflite",
+    "litert": "tflite",
+    "torch": "pt2",
+    "onnxruntime": "onnx",
+}
 # Variants that are flags of a runner: they have no file of their own, and use the float32 one.
 FLAGS = ("compiled", "channels_last", "compiled_channels_last")
 

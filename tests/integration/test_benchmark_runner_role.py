@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests import playing
+from tests.fake_phone import PACKAGE, FakePhone
 from tests.playing import ROOT
 
 FAKE = ROOT / "tests/data/fake_benchmark_model.sh"
@@ -344,6 +345,95 @@ def test_a_local_binary_comes_before_a_download(play, tmp_path):
     assert f"and this machine is {os.uname().machine}" in message
 
 
+# --- Android ----------------------------------------------------------------------------------------------------------
+
+PHONE = {"arch": "aarch64", "python_path": None, "android": "10"}
+
+
+def test_what_a_phone_can_have(play):
+    cases = {
+        "python": (
+            "litert",
+            PHONE,
+            "the runner litert needs Python, which Android does not have; the runners for phones",
+        ),
+        "no-phone": (
+            "benchmark_apk",
+            RECORD,
+            "the runner benchmark_apk is an Android app, and this host is no Android",
+        ),
+        "binary": ("benchmark_model", PHONE, "no sha256 for the benchmark_model of android_aarch64"),
+        "app": ("benchmark_apk", PHONE | {"arch": "armv8l"}, "no sha256 for the benchmark_apk of android_arm, which"),
+        "emulator": (
+            "benchmark_apk",
+            PHONE | {"arch": "x86_64"},
+            "builds no benchmark app for Android on x86_64 (there",
+        ),
+    }
+    hosts = {name: HOSTS["a"] | {"runner": runner, "record": record} for name, (runner, record, _) in cases.items()}
+    played = play(
+        inventory={"all": {"hosts": hosts}}, campaign_runners=["{{ runner }}"], host_facts_record="{{ record }}"
+    )
+    said = {
+        event["event_data"]["host"]: event["event_data"]["res"]["msg"]
+        for event in played.events
+        if event["event"] == "runner_on_failed"
+    }
+    assert {name for name, (*_, message) in cases.items() if message not in said[name]} == set(), said
+
+
+def test_the_app_is_installed_once_and_measures(play, tmp_path):
+    phone = FakePhone(tmp_path / "phone")
+    settings = {"campaign_runners": ["benchmark_apk"], "host_facts_record": PHONE, "envvars": {}}
+    settings["envvars"]["PATH"] = f"{phone.path}{os.pathsep}{Path(sys.executable).parent}"
+    settings["benchmark_apk_path"] = {"android_aarch64": str(phone.apk), "android_arm": "/nonexistent"}
+    assert play(check=True, **settings).changed() == 1
+    assert phone.asked == []
+    assert play(**settings).changed() == 1
+    entry = installed(tmp_path)["benchmark_apk"]
+    assert (entry["version"], entry["sha256"]) == (phone.sha256[:12], phone.sha256)
+    assert entry["stop"] == ["am", "force-stop", PACKAGE]
+    [asked] = phone.asked
+    assert asked == f"pm install -r -d -g {Path(entry['argv'][1]).with_suffix('.apk')}"
+    started = start({**entry, "environment": {"PATH": phone.path, "TMPDIR": str(tmp_path)}}, f"--graph={FAKE}")
+    assert (started.returncode, "Inference timings in us" in started.stdout) == (0, True)
+
+    again = play(**settings)
+    assert again.changed() == 0
+    assert len(tasks(again)) <= 6, tasks(again)
+    # Somebody put another one there.
+    (phone.directory / "base.apk").write_text("another")
+    phone.put("pm_says", "Failure [INSTALL_FAILED_UPDATE_INCOMPATIBLE: Package signatures do not match]\n")
+    message = play(**settings).failure()
+    assert f"cannot install the app {PACKAGE} (from {phone.apk}): another build of the app is there" in message
+    assert f"adb uninstall {PACKAGE} (pm install: Failure [INSTALL_FAILED_UPDATE_INCOMPATIBLE: Pack" in message
+
+
+@pytest.mark.parametrize(
+    ("says", "reason"),
+    [
+        (
+            "Failure [INSTALL_FAILED_USER_RESTRICTED: Install canceled by user]",
+            "switch on 'Install via USB' in its dev",
+        ),
+        ("Failure [INSTALL_FAILED_NO_MATCHING_ABIS: Failed to extract native]", "other processors than this phone's"),
+        ("Failure [INSTALL_FAILED_INSUFFICIENT_STORAGE]", "the phone has no room for it"),
+        ("Failure [INSTALL_FAILED_VERIFICATION_FAILURE]", "Google Play Protect refused it"),
+        ("Failure [INSTALL_PARSE_FAILED_NOT_APK]", "it is no whole APK; download it again"),
+        ("Error: java.lang.SecurityException", "Android refused it (pm install: Error: java.lang.SecurityException)"),
+        ("Success", "has another file in its place"),
+    ],
+)
+def test_why_the_app_cannot_be_installed(tmp_path, says, reason):
+    phone = FakePhone(tmp_path / "phone")
+    phone.put("pm_says", f"{says}\n")
+    words = ["mksh", ROOT / "roles/benchmark_runner/files/ensure_app.sh", "install", PACKAGE, "0" * 64, phone.apk]
+    done = subprocess.run(words, env={"PATH": phone.path}, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert reason in done.stdout
+    assert done.stdout.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("content", "mode", "reason"),
     [
@@ -360,6 +450,9 @@ def test_a_local_binary_comes_before_a_download(play, tmp_path):
             id="broken",
         ),
         pytest.param(b"#!/nonexistent/loader\n", 0o755, "its loader is missing", id="no loader"),
+        pytest.param(
+            b"#!/system/bin/linker64\n", 0o755, "is built for Android, and this system is Linux", id="another system"
+        ),
         pytest.param(
             b'#!/bin/sh\necho "t: /lib/libc.so.6: version \\`GLIBC_2.99\' not found (required by t)" >&2\nexit 1\n',
             0o755,

@@ -236,7 +236,7 @@ class Connection:
             self.max_data = min(second, MAX_DATA)
             self._ask_for_signature()
         elif command == AUTH and first == AUTH_SIGNATURE:
-            if any(is_signed(key, self._token, data) for key in self._device.keys()):
+            if any(is_signed(key, self._token, data) for key in self._device.trusted_keys()):
                 self.trust()
             else:
                 self._ask_for_signature()
@@ -330,7 +330,7 @@ class Device:
         features = "" if self._old else "features=shell_v2,cmd"
         return "device::" + "".join(f"{key}={value};" for key, value in names.items()) + features
 
-    def keys(self) -> list[bytes]:
+    def trusted_keys(self) -> list[bytes]:
         """The public keys that the device trusts."""
         try:
             return (self._root / KEYS).read_bytes().splitlines()
@@ -516,21 +516,20 @@ class FileService:
 
     def _stat(self, path: str) -> None:
         try:
-            self._out.write(b"STAT" + _attributes(path))
+            self._out.write(b"STAT" + _attributes(Path(path)))
         except OSError:
             self._out.write(b"STAT" + bytes(12))
 
     def _list(self, path: str) -> None:
         with contextlib.suppress(OSError):
-            for name in [".", "..", *os.listdir(path)]:
-                encoded = name.encode()
-                attributes = _attributes(os.path.join(path, name))
-                self._out.write(b"DENT" + attributes + struct.pack("<I", len(encoded)) + encoded)
+            for entry in sorted(Path(path).iterdir()):
+                name = entry.name.encode()
+                self._out.write(b"DENT" + _attributes(entry) + struct.pack("<I", len(name)) + name)
         self._out.write(b"DONE" + bytes(16))
 
     def _send_file(self, path: str) -> None:
         try:
-            with open(path, "rb") as file:
+            with Path(path).open("rb") as file:
                 while data := file.read(SYNC_DATA):
                     self._out.write(SYNC_HEADER.pack(b"DATA", len(data)) + data)
             self._out.write(SYNC_HEADER.pack(b"DONE", 0))
@@ -539,7 +538,8 @@ class FileService:
 
     def _receive_file(self, argument: str) -> None:
         """Write a file, "PATH,MODE", that comes in parts; one that did not come or could not be written is not left."""
-        path, _, mode = argument.rpartition(",")
+        name, _, mode = argument.rpartition(",")
+        path = Path(name)
         file, failure = None, ""
         try:
             file = _new_file(path)
@@ -563,11 +563,11 @@ class FileService:
             if file:
                 file.close()
                 if failure:
-                    os.unlink(path)
+                    path.unlink()
         if failure:
             self._fail(failure)
         else:
-            os.chmod(path, int(mode) & 0o777)
+            path.chmod(int(mode) & 0o777)
             os.utime(path, (number, number))
             self._out.write(SYNC_HEADER.pack(b"OKAY", 0))
 
@@ -578,17 +578,17 @@ class FileService:
         return data
 
 
-def _attributes(path: str) -> bytes:
-    status = os.lstat(path)
+def _attributes(path: Path) -> bytes:
+    status = path.lstat()
     return struct.pack("<3I", status.st_mode, status.st_size & 0xFFFFFFFF, int(status.st_mtime))
 
 
-def _new_file(path: str) -> BinaryIO:
+def _new_file(path: Path) -> BinaryIO:
     """Open a file for writing, a new one in place of one that is there; the directories above it are made."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    if os.path.isfile(path):
-        os.unlink(path)
-    return open(path, "xb", buffering=0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_file():
+        path.unlink()
+    return path.open("xb", buffering=0)
 
 
 def serve_files(root: Path) -> None:

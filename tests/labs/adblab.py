@@ -1,6 +1,6 @@
 """Android phones on this machine, as far as the real `adb` client and a shell can tell: they are reached over TCP.
 
-usage: python -m tests.labs.adblab up COUNT           start phone0, phone1, ...; prints an inventory and stays until `down`
+usage: python -m tests.labs.adblab up COUNT           start phone0, phone1, ...; prints an inventory, stays until `down`
        python -m tests.labs.adblab COMMAND [ARGUMENT ...]   have the lab that is up do something (--help)
 
 Each has its own root file system with mksh and toybox, its own processes, a small disk at /data/local/tmp, and what
@@ -17,6 +17,8 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
+import sysconfig
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -27,10 +29,15 @@ from tests.labs import cli, common
 from tests.labs.common import LabError, run, spawn, wait_for
 
 LABS = Path(__file__).parent
-ANDROID = LABS.parent / "data/android"
-FILES = (LABS / "adbd.py", LABS / "mounts.sh", LABS / "phone.sh")  # what a phone is made of, with ANDROID
+TESTS = LABS.parent
+# What a phone is made of, beside what is in data/android.
+FILES = (LABS / "adbd.py", LABS / "mounts.sh", LABS / "phone.sh", TESTS / "data/fake_benchmark_model.sh")
+# Programs of this machine: the shell, and what Android's toybox has and Debian's lacks. data/android/toybox.txt is what
+# Android 10 has of toybox, as far as Debian's has it.
+PROGRAMS = ("mksh", "toybox", "original-awk", "dd", "diff", "expr", "gzip", "tr")
+TOOLS = ("am", "cmd", "dumpsys", "getprop", "logcat", "pm", "settings", "setprop", "svc")
 DATA = "data/local/tmp"
-ANSWERS = "system/etc/answers"
+ANSWERS = "data/system/answers"
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 NAMESPACES = ("--mount", "--uts", "--ipc", "--pid")
 # The server must not see what is plugged in here, which is none of the tests' business.
@@ -53,12 +60,28 @@ def install(directory: Path) -> None:
     """Copy into a directory what a phone is made of."""
     for file in FILES:
         shutil.copy(file, directory)
-    shutil.copytree(ANDROID, directory / "android")
+    shutil.copytree(TESTS / "data/android", directory / "android")
+    programs = directory / "bin"
+    programs.mkdir()
+    for name in (directory / "android/toybox.txt").read_text(encoding="ascii").split():
+        (programs / name).symlink_to("toybox")
+    for name in TOOLS:
+        tool = shutil.copy(directory / "android/tool.sh", programs / name)
+        tool.chmod(0o755)
 
 
 def answer_file(command: str) -> str:
     """The name of the file with what a command line prints on a phone."""
     return re.sub("[ /]", "_", command)
+
+
+def variables(serial: str) -> dict[str, str]:
+    """Ansible's variables for the phone of this serial number."""
+    return {
+        "ansible_connection": "edgebench.testbed.adb",
+        "adb_serial": serial,
+        "benchmark_work_dir": f"/{DATA}/edgebench",
+    }
 
 
 class AdbServer:
@@ -76,7 +99,7 @@ class AdbServer:
     def __enter__(self) -> AdbServer:
         run("adb", "keygen", self._key)
         self.public_key = self._key.with_suffix(".pub").read_text(encoding="ascii")
-        port = free_port()
+        port = common.free_port()
         self.environment = {
             "ANDROID_ADB_SERVER_PORT": str(port),
             "ADB_VENDOR_KEYS": str(self._key),
@@ -104,13 +127,6 @@ class AdbServer:
             run("adb", "kill-server", env=os.environ | self.environment)
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that is free now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
 def _listens(port: int) -> bool:
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", port)) == 0
@@ -136,12 +152,16 @@ class AdbLab:
         count: how many phones.
         old: numbers of the phones that are as before Android 7: adb gets no exit codes from them.
         data_mb: size of the small disk.
+        measures: the stand-in for benchmark_model measures, with the Python that we run in, and makes no numbers up.
     """
 
-    def __init__(self, count: int = 1, old: Collection[int] = frozenset(), data_mb: int = 64):
+    def __init__(
+        self, count: int = 1, old: Collection[int] = frozenset(), data_mb: int = 64, *, measures: bool = False
+    ):
         self.count = count
         self.old = old
         self.data_mb = data_mb
+        self.measures = measures
 
     @staticmethod
     def missing() -> str:
@@ -167,6 +187,8 @@ class AdbLab:
             self.files = self.directory / "files"
             self.files.mkdir()
             install(self.files)
+            if self.measures:
+                shutil.copytree(TESTS.parent / "runners", self.files / "runners")
             self._server = stack.enter_context(AdbServer(self.directory))
             self.environment = self._server.environment
             self.phones: list[Phone] = []
@@ -187,7 +209,7 @@ class AdbLab:
         (directory / "adb_keys").write_text(self._server.public_key, encoding="ascii")
         disk = ("-t", "ext4", "-O", "^has_journal", "-m", "0", "-E", "root_owner=2000:2000")
         run("mke2fs", "-q", *disk, directory / "data.img", f"{self.data_mb}M")
-        return Phone(name=directory.name, directory=directory, port=free_port())
+        return Phone(name=directory.name, directory=directory, port=common.free_port())
 
     def _start(self, i: int) -> None:
         phone = self.phones[i]
@@ -199,7 +221,10 @@ class AdbLab:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env={
+                    "PYTHON": sys.base_prefix if self.measures else "",
+                    "PACKAGES": sysconfig.get_path("purelib"),
                     "FILES": str(self.files),
+                    "PROGRAMS": " ".join(PROGRAMS),
                     "ADBD": f"--port {phone.port}{' --old' if i in self.old else ''}",
                     "BOOT_ID": str(uuid.uuid4()),
                     "PATH": PATH,
@@ -230,9 +255,14 @@ class AdbLab:
 
     # What happens to phones
 
+    def _phone(self, i: int) -> Phone:
+        if not 0 <= i < self.count:
+            raise LabError(f"there is no phone {i}, only 0 to {self.count - 1}")
+        return self.phones[i]
+
     def _tell(self, i: int, line: str) -> None:
         """Have a phone's adbd do something."""
-        process = self.phones[i].process
+        process = self._phone(i).process
         print(line, file=process.stdin, flush=True)
         if process.stdout.readline() != "done\n":
             raise LabError(f"adbd did not {line}: {(self.phones[i].directory / 'log').read_text()}")
@@ -247,7 +277,7 @@ class AdbLab:
 
     def reboot(self, i: int) -> None:
         """Have all processes of a phone end at once, and start it anew; its files stay, its link is there."""
-        self._end(self.phones[i])
+        self._end(self._phone(i))
         self._start(i)
 
     def authorize(self, i: int, trusts: bool) -> None:
@@ -272,12 +302,12 @@ class AdbLab:
 
     def root(self, i: int) -> Path:
         """A phone's /, as it sees it; elsewhere after a reboot."""
-        phone = self.phones[i]
+        phone = self._phone(i)
         return Path(f"/proc/{phone.pid}/root/{phone.directory}/root")
 
     def serial(self, i: int) -> str:
         """A phone's serial number, which is what `adb connect` takes."""
-        return f"127.0.0.1:{self.phones[i].port}"
+        return f"127.0.0.1:{self._phone(i).port}"
 
     def adb(self, *words: object) -> str:
         """Call adb with our server; return its output, or raise LabError when it fails."""
@@ -285,15 +315,17 @@ class AdbLab:
 
     def inventory(self, **hostvars: Any) -> dict[str, Any]:
         """An Ansible inventory of the phones, each with these variables, which win over the lab's own."""
-        common_vars = {"ansible_connection": "edgebench.testbed.adb", "benchmark_work_dir": f"/{DATA}/edgebench"}
-        hosts = {phone.name: {"adb_serial": self.serial(i)} for i, phone in enumerate(self.phones)}
-        return {"all": {"hosts": {name: common_vars | own | hostvars for name, own in hosts.items()}}}
+        hosts = {phone.name: variables(self.serial(i)) | hostvars for i, phone in enumerate(self.phones)}
+        return {"all": {"hosts": hosts}}
 
 
 def add_arguments_of_up(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("count", type=int, help="how many phones")
     parser.add_argument(
         "--old", type=int, nargs="+", default=[], metavar="I", help="numbers of the phones before Android 7"
+    )
+    parser.add_argument(
+        "--measures", action="store_true", help="have the stand-in for benchmark_model measure for real"
     )
     parser.add_argument("--data-mb", type=int, default=64, help="size of the disk at /data/local/tmp (%(default)s)")
 

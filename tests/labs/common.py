@@ -13,6 +13,7 @@ import os
 import platform
 import shlex
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -35,6 +36,7 @@ TOOLS = {
         "mawk": "mawk",
         "mksh": "mksh",
         "original-awk": "original-awk",
+        "toybox": "toybox",
     },
     "sshlab": {
         "ip": "iproute2",
@@ -106,6 +108,13 @@ def wait_for(what: str, seconds: float, check: Callable[[], object], pause_s: fl
         if time.monotonic() > deadline:
             raise LabError(f"waited {seconds} s in vain for {what}")
         time.sleep(pause_s)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that is free now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
 # What a machine must have

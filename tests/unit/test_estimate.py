@@ -74,6 +74,14 @@ def test_runs_are_counted_as_the_plan_counts_them(tmp_path):
     assert {row["variant"] for row in rows if row["runner"] == "torch"} == {"float32", "compiled"}
 
 
+def test_an_app_takes_its_time_to_start(tmp_path):
+    settings = {"runners": ["benchmark_model", "benchmark_apk"], "delegates": ["default", "gpu"], "models": ["FireNet"]}
+    by_runner = {runner: estimated(tmp_path, **settings | {"runners": [runner]}) for runner in settings["runners"]}
+    assert by_runner["benchmark_model"]["total"] == by_runner["benchmark_apk"]["total"] == 40
+    assert by_runner["benchmark_model"]["run_s"] == 1 + 0.5 + 1
+    assert by_runner["benchmark_apk"]["run_s"] == 4 + 0.5 + 1
+
+
 def test_what_did_not_fit_in_memory_is_not_left(tmp_path):
     before = estimated(tmp_path)["left"]
     (tmp_path / "stopping.tsv").write_text("model\tblock\treason\nVGG19\t1\tout of memory\nVGG19\t0\tout of memory\n")

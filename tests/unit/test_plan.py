@@ -212,6 +212,34 @@ def test_a_runner_goes_without_what_it_does_not_have():
     }
 
 
+def test_delegates_of_a_phone():
+    """Several threads stay: what a delegate does not take runs on the CPU."""
+    rows = build(
+        delegates=["default", "gpu", "nnapi", "hexagon"], runners=["benchmark_model", "benchmark_apk", "litert"]
+    )
+    found = {(row["runner"], row["threads"], row["delegate"]): row["flags"] for row in rows}
+    assert {key for key in found if key[0] == "litert"} == {("litert", 1, "default"), ("litert", 4, "default")}
+    for runner in ("benchmark_model", "benchmark_apk"):
+        assert found[runner, 4, "default"] == "--num_threads=4 --num_runs=10"
+        assert found[runner, 4, "gpu"] == "--num_threads=4 --use_gpu=true --num_runs=10"
+        assert found[runner, 1, "nnapi"] == "--num_threads=1 --use_nnapi=true --num_runs=10"
+        assert found[runner, 4, "hexagon"] == "--num_threads=4 --use_hexagon=true --num_runs=10"
+    assert {row["run"].partition("_")[2] for row in rows if row["delegate"] == "gpu" and row["threads"] == 1} >= {
+        "VGG16.float32.benchmark_model.t1.gpu_r01",
+        "VGG16.float32.benchmark_apk.t1.gpu_r01",
+    }
+
+
+def test_every_runner_is_known_everywhere():
+    options = load("roles/campaign/meta/argument_specs.yml")["argument_specs"]["main"]["options"]
+    runners = set(options["campaign_runners"]["choices"])
+    assert set(plan.DELEGATES) == runners
+    assert set(load("roles/benchmark_runner/vars/main.yml")["__benchmark_runner_known"]) == runners
+    formats = load("roles/benchmark_models/vars/main.yml")["__benchmark_models_formats"]
+    assert formats == {runner: plan.FORMATS.get(runner, plan.TFLITE) for runner in runners}
+    assert set(options["campaign_delegates"]["choices"]) == set(plan.DELEGATE_FLAGS)
+
+
 def test_what_a_run_needs_at_least():
     def least(name, batch_size=1, **facts):
         [row] = sweep(
@@ -256,7 +284,7 @@ def test_the_settings_of_every_inventory_go_together(inventory):
     axes = ("models", "variants", "runners", "threads", "delegates", "batch_sizes", "input_sizes")
     settings = {axis: chosen[f"campaign_{axis}"] for axis in axes} | profile_settings(chosen["campaign_profile"])
     plan.check(settings)
-    assert len(plan.combinations(settings, [])) == {"lab": 4 * 6 * 2}.get(inventory, 7 * 2)
+    assert len(plan.combinations(settings, [])) == {"lab": 4 * 6 * 2, "android": 5 * 3}.get(inventory, 7 * 2)
 
 
 @pytest.mark.parametrize(
@@ -284,9 +312,14 @@ def test_the_settings_of_every_inventory_go_together(inventory):
         ),
         (
             {"delegates": ["none"], "runners": ["litert", "torch"]},
-            "'torch' in campaign_runners goes with nothing.*: torch reads pt2 files, .*with no delegate but default",
+            "'torch' in campaign_runners goes with nothing.*: torch reads pt2 files, .*; delegates of torch: default$",
         ),
         ({"delegates": ["default", "none"], "runners": ["onnxruntime"]}, "'none' in campaign_delegates goes with"),
+        (
+            {"delegates": ["default", "gpu"]},
+            "'gpu' in campaign_delegates goes with nothing.*; delegates of litert: default, none, xnnpack$",
+        ),
+        ({"delegates": ["default", "gpux"]}, "unknown delegate 'gpux' in campaign_delegates; known: default, none, xn"),
         (
             {"op_profiling": True},
             "campaign_op_profiling needs the runner benchmark_model, and campaign_runners has only li",

@@ -19,6 +19,13 @@ machine_name() { # ELF e_machine, as two hexadecimal bytes in file order
     esac
 }
 
+loader_of() { # the system whose loader a program asks for, which its first page names
+    case $(dd if="$program" bs=4096 count=1 2>/dev/null | tr -d '\0') in
+        */system/bin/linker*) echo Android ;;
+        */lib*/ld-*) echo Linux ;;
+    esac
+}
+
 [ -e "$program" ] || refuse "there is no file $program"
 [ -f "$program" ] || refuse "$program is not a file"
 [ -s "$program" ] || refuse "$program is empty"
@@ -49,7 +56,13 @@ last=$(printf '%s\n' "$output" | grep -v '^$' | tail -n 1)
 case "$code/$output" in
     *GLIBC_*"not found"*) refuse "it needs a newer glibc than $(getconf GNU_LIBC_VERSION 2>/dev/null): $last" ;;
     *"error while loading shared libraries"*) refuse "a library is missing: $last" ;;
-    12[67]/*) refuse "the system cannot execute it (its loader is missing, or a 64-bit program on a 32-bit system): $last" ;;
+    *"CANNOT LINK EXECUTABLE"*) refuse "a library is missing: $last" ;;
+    12[67]/*)
+        system=Linux
+        [ ! -e /system/bin/linker ] || system=Android
+        asked=$(loader_of)
+        [ "${asked:-$system}" = "$system" ] || refuse "$program is built for $asked, and this system is $system"
+        refuse "the system cannot execute it (its loader is missing, or a 64-bit program on a 32-bit system): $last" ;;
     132/*) refuse "it uses instructions that this processor does not have (SIGILL)" ;;
     *) refuse "with --help it prints no usage text, but, exit code $code: $last" ;;
 esac

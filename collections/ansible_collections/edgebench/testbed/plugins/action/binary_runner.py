@@ -65,23 +65,16 @@ runner:
   returned: success
 """
 
-import hashlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.edgebench.testbed.plugins.plugin_utils.downloads import (
-    DownloadError,
-    ensure_download,
-    public_url,
-)
+from ansible_collections.edgebench.testbed.plugins.plugin_utils import programs
+from ansible_collections.edgebench.testbed.plugins.plugin_utils.downloads import public_url
 from ansible_collections.edgebench.testbed.plugins.plugin_utils.host_shell import HostAction, HostError, HostShell
 from ansible_collections.edgebench.testbed.plugins.plugin_utils.transfer import (
     LOOK,
-    Parcel,
     absent,
     deliver,
-    file_sha256,
     question,
 )
 
@@ -90,21 +83,12 @@ LOOK_AND_PROBE = 'sh -c "$1" sh "$2" || exit 1; sh -c "$3" sh "$4" || :'
 
 
 class ActionModule(HostAction):
-    SPEC = {  # noqa: RUF012
-        "dest": {"type": "str", "required": True},
-        "path": {"type": "path", "default": ""},
-        "url": {"type": "str", "default": ""},
-        "sha256": {"type": "str", "default": ""},
-        "platform": {"type": "str", "default": ""},
-        "allow_unpinned": {"type": "bool", "default": False},
-        "cache_dir": {"type": "path", "required": True},
-        "fetch_on_host": {"type": "bool", "default": False},
-    }
+    SPEC = programs.SPEC
 
     def act(self, args: dict[str, Any], shell: HostShell, task_vars: dict[str, Any]) -> dict[str, Any]:
         check, fetch = bool(self._task.check_mode), args["fetch_on_host"]
         probe = self.local_file("probe_binary.sh").read_text(encoding="utf-8")
-        program = described(args, shell.say, check)
+        program = programs.described(args, "0755", shell.say, check)
         runner = {"argv": [args["dest"]], "environment": {}, "version": None, "sha256": None}
         if program is None:
             return {"changed": True, "runner": runner}
@@ -118,7 +102,7 @@ class ActionModule(HostAction):
         wanted = absent([program], answer)
         if wanted and not check:
             if not (fetch and program.url):
-                ensure_local(args, program, shell.say)
+                programs.ensure_local(args, program, shell.say)
             deliver(shell, wanted, fetch)
             refusal = shell.run(probe, program.dest).text
         if refusal.strip() and not (wanted and check):
@@ -128,52 +112,3 @@ class ActionModule(HostAction):
         # It tells no version of its own.
         runner |= {"version": program.sha256[:12], "sha256": program.sha256}
         return {"changed": bool(wanted), "runner": runner}
-
-
-def described(args: dict[str, Any], say: Callable[[str], None], check: bool) -> Parcel | None:
-    """The program as it shall be on the host; None when that is known only after a download, which `check` forbids.
-
-    Raises:
-        HostError: it is not there, or not the one that is meant.
-    """
-    wanted, platform = args["sha256"].lower(), args["platform"]
-    if args["path"]:
-        path = Path(args["path"]).absolute()
-        if not path.is_file():
-            raise HostError(f"benchmark_model_path names '{args['path']}', and there is no such file on the controller")
-        found = file_sha256(path)
-        if wanted not in ("", found):
-            raise HostError(
-                f"{path} has the sha256 {found}, and benchmark_model_sha256 asks for {wanted}; correct the setting or "
-                "the file"
-            )
-        return Parcel(args["dest"], found, "0755", src=path)
-    if not wanted and not args["allow_unpinned"]:
-        raise HostError(
-            f"no sha256 for the benchmark_model of {platform}, which is a nightly build and changes. Download it with "
-            f"'curl -fLO {public_url(args['url'])}' and set 'benchmark_model_path: {{{platform}: FILE}}', or set "
-            f"'benchmark_model_sha256: {{{platform}: SUM}}' to what sha256sum says of it; "
-            "'benchmark_model_allow_unpinned: true' takes what comes and records its sha256"
-        )
-    kept = wanted or f"unpinned-{hashlib.sha256(args['url'].encode()).hexdigest()[:16]}"
-    cached = Path(args["cache_dir"], kept, Path(args["dest"]).name)
-    if wanted:
-        return Parcel(args["dest"], wanted, "0755", src=cached, url=args["url"])
-    if check and not cached.is_file():
-        return None
-    # Not for the host to fetch: only what is here has a sha256.
-    program = Parcel(args["dest"], "", "0755", src=cached)
-    return Parcel(args["dest"], ensure_local(args, program, say), "0755", src=cached)
-
-
-def ensure_local(args: dict[str, Any], program: Parcel, say: Callable[[str], None]) -> str:
-    """Ensure that the controller has what it is to send; return its sha256."""
-    if args["path"]:
-        return program.sha256
-    try:
-        return ensure_download(args["url"], program.src, program.sha256, say)
-    except (DownloadError, OSError) as exc:
-        raise HostError(
-            f"cannot download {public_url(args['url'])}: {str(exc).rstrip('.')}. Correct benchmark_model_url or "
-            "benchmark_model_sha256, or give the file as benchmark_model_path"
-        ) from exc

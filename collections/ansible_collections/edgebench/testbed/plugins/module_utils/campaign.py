@@ -21,7 +21,20 @@ from ansible_collections.edgebench.testbed.plugins.module_utils.controller impor
 
 SCHEMA = 1
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
-_BESIDE = ("url", "format", "macs", "activation_mb")  # of a model's entry: what makes it no other model
+# Of a model's entry: what makes it no other model.
+_BESIDE = (
+    "url",
+    "format",
+    "macs",
+    "activation_mb",
+    "compressed_bytes",
+    "evaluated_on",
+    "evaluated_images",
+    "correct_images",
+    "classes",
+    "weight_sparsity",
+    "weight_clusters",
+)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*\Z")
 
 

@@ -27,11 +27,12 @@ GMACS = {
     "SqueezeNet": 0.82,
     "MobileNetV3Small": 0.057,
     "ResNet18": 1.81,
+    "FireNet": 0.015,
 }
 """1e9 multiply-adds of one image at the network's own input size, where its manifest entry is not known or does not
 tell: the convolutions and dense layers, counted; the original papers say the same but for rounding."""
 
-INPUT_SIZES = {"InceptionV3": 299}
+INPUT_SIZES = {"InceptionV3": 299, "FireNet": 128}
 """The network's own input size in pixels, where it is not 224."""
 
 MACS_PER_WEIGHT = 240
@@ -45,6 +46,9 @@ LOAD_S = 1.0
 
 TORCH_LOAD_S = 5.0
 """The same with the runner torch: importing PyTorch takes most of it."""
+
+APP_LOAD_S = 4.0
+"""The same with the runner benchmark_apk: Android starts the app, and its log is watched to the end."""
 
 COMPILE_S = 60.0
 """What torch.compile takes in every process, of networks of this size: tens of seconds."""
@@ -136,7 +140,7 @@ def _by_weights(entries: Sequence[dict[str, Any]]) -> float:
 def _load_s(configuration: dict[str, Any]) -> float:
     """Seconds of one run before its warm-up."""
     if configuration["runner"] != "torch":
-        return LOAD_S
+        return APP_LOAD_S if configuration["runner"] == "benchmark_apk" else LOAD_S
     flags = plan.VARIANT_FLAGS["torch"].get(configuration["variant"], "")
     return TORCH_LOAD_S + (COMPILE_S if "--compile=true" in flags.split() else 0)
 

@@ -51,14 +51,31 @@ VARIANT_FLAGS = {
 }
 """Variants of a runner that have no file of their own: the float32 one, with these flags."""
 
-# What each delegate means in benchmark_model's flags; "default" is the runtime's own choice, and the only one of those
-# that read other files than TFLite's.
-DELEGATE_FLAGS = {"default": "", "none": "--use_xnnpack=false", "xnnpack": "--use_xnnpack=true"}
+# What each delegate means in benchmark_model's flags; "default" is the runtime's own choice.
+DELEGATE_FLAGS = {
+    "default": "",
+    "none": "--use_xnnpack=false",
+    "xnnpack": "--use_xnnpack=true",
+    "gpu": "--use_gpu=true",
+    "nnapi": "--use_nnapi=true",
+    "hexagon": "--use_hexagon=true",
+}
+
+DELEGATES = {
+    "litert": ("default", "none", "xnnpack"),
+    "benchmark_model": tuple(DELEGATE_FLAGS),
+    "benchmark_apk": tuple(DELEGATE_FLAGS),
+    "torch": ("default",),
+    "onnxruntime": ("default",),
+}
+"""What each runner can be asked for. Whether a host's build has it is known only when it runs."""
 
 PILOT_FLAGS = "--num_runs=10 --min_secs=0.1"
 """Enough iterations to know their spread, which is all that a pilot is for."""
 
 PROFILING_RUNNERS = ("benchmark_model",)
+"""Not benchmark_apk: Android's log cuts a profile, which is one entry, after 4 kB."""
+
 PROFILE_FLAGS = "--enable_op_profiling=true"
 
 _PHASE_FLAGS = {"pilot": PILOT_FLAGS, "measure": "", "profile": PROFILE_FLAGS}
@@ -152,7 +169,7 @@ def combinations(settings: dict[str, Any], models: Sequence[dict[str, Any]]) -> 
     def exists(each: dict[str, Any]) -> bool:
         runner, variant, format_ = each["runner"], each["variant"], FORMATS.get(each["runner"], TFLITE)
         owners = [owner for owner, variants in VARIANT_FLAGS.items() if variant in variants]
-        if (owners and runner not in owners) or (each["delegate"] != "default" and format_ != TFLITE):
+        if (owners and runner not in owners) or each["delegate"] not in DELEGATES.get(runner, DELEGATE_FLAGS):
             return False
         wanted = {("model", each["model"]), ("variant", _file_variant(runner, variant))}
         return format_ not in there_as or wanted & there <= there_as[format_]
@@ -174,14 +191,21 @@ def _check_use(settings: dict[str, Any], found: list[dict[str, Any]], models: Se
             "nothing to measure: campaign_models, campaign_variants, campaign_runners, campaign_threads, "
             "campaign_delegates and campaign_batch_sizes must not be empty"
         )
+    for delegate in settings["delegates"]:
+        _delegate_flags(delegate)
     for axis in ("models", "variants", "runners", "delegates"):
         used = {each[axis.removesuffix("s")] for each in found}
         if unused := [value for value in settings[axis] if value not in used]:
             reads = ", ".join(f"{runner} reads {format_} files" for runner, format_ in FORMATS.items())
             only = "; ".join(f"only {runner} has {', '.join(flags)}" for runner, flags in VARIANT_FLAGS.items())
+            delegates = "; ".join(
+                f"delegates of {runner}: {', '.join(DELEGATES[runner])}"
+                for runner in dict.fromkeys(settings["runners"])
+                if runner in DELEGATES
+            )
             raise PlanError(
-                f"'{unused[0]}' in campaign_{axis} goes with nothing else that is asked for: {reads}, with no delegate "
-                f"but default, others {TFLITE} files; {only}{_there_are(models)}"
+                f"'{unused[0]}' in campaign_{axis} goes with nothing else that is asked for: {reads}, others {TFLITE} "
+                f"files; {only}; {delegates}{_there_are(models)}"
             )
 
 
