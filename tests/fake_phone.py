@@ -60,7 +60,10 @@ case $1 in
     path) [ ! -f "$phone/base.apk" ] || { echo "package:$phone/base.apk"; exit 0; }; exit 1 ;;
     install)
         printf '%s\\n' "pm $*" >>"$phone/asked"
-        [ ! -f "$phone/pm_says" ] || { cat "$phone/pm_says"; exit 1; }
+        case $* in
+            *--bypass-low-target-sdk-block*) ;;
+            *) [ ! -f "$phone/pm_says" ] || { cat "$phone/pm_says"; exit 1; } ;;
+        esac
         for apk; do :; done
         cat "$apk" >"$phone/base.apk" && echo Success ;;
 esac
