@@ -103,6 +103,8 @@ def absence(study: Study, cell: Cell) -> str:
         return "not reported"
     if cell in study.out_of_memory:
         return OUT_OF_MEMORY
+    if cell in study.fell_back:
+        return "fell back"
     return " / ".join(status for status in ("invalid", "failed") if study.n(cell, status)) or "no run"
 
 
@@ -263,6 +265,7 @@ def size_mb(study: Study, cell: Cell) -> float:
 # --- tables/timeline.csv ----------------------------------------------------------------------------------------------
 
 STATES = ("temperature_c", "cpu_mhz", "load1_before", "other_cpu_percent", "steal_percent")
+STATES += ("battery_temperature_c", "battery_percent")
 _RUN_NUMBER = re.compile(r"(\d+)_")
 
 

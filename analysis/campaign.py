@@ -459,6 +459,7 @@ def _foreign_row(run: ToolRun) -> dict[str, Any]:
         "reason": reason,
         "phase": phase,
         "warnings": "; ".join(run.warnings),
+        **_delegation(run),
         **_measurements(run),
     }
 
@@ -519,6 +520,8 @@ def _measured_row(
         "retry": sidecar.integer(known, "retry"),
         "phase": phase,
         "macs": whole(entry.get("macs")),
+        **_delegation(run),
+        **sidecar.phone(known),
     }
     if status != FAILED:
         row.update(_measurements(run))
@@ -570,6 +573,10 @@ def _judged(run: ToolRun, doubts: list[str]) -> tuple[str, str]:
         return FAILED, run.reason
     reasons = [run.reason, *doubts] if run.reason else doubts
     return INVALID if reasons else OK, "; ".join(reasons)
+
+
+def _delegation(run: ToolRun) -> dict[str, Any]:
+    return {name: getattr(run, name) for name in ("delegation", "delegated_nodes", "graph_nodes")}
 
 
 def _measurements(run: ToolRun) -> dict[str, Any]:

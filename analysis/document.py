@@ -36,6 +36,7 @@ from analysis import (
     output,
     plots,
     plots_across,
+    plots_compression,
     plots_energy,
     plots_ops,
     plots_sweeps,
@@ -43,6 +44,7 @@ from analysis import (
     stats,
     sweeps,
     tables,
+    tables_compression,
     tables_energy,
     tables_ops,
 )
@@ -122,6 +124,7 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
         **of_sweeps,
         **tables_ops.tables(study, baseline),
         **tables_energy.of_study(study, summary, baseline),
+        **tables_compression.of_study(study, summary, baseline),
         **(_of_many(study, speedups) if across.many(study) else {}),
     }
     made = {
@@ -149,6 +152,10 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
             "models": grids.models(study),
             "missing": grids.missing(study, speedups),
             **{name: grids.final_result(table) for name, table in final_results.items()},
+            **{
+                f"compression_{study.stems[machine]}": grids.compression(study, part)
+                for machine, part in (across.by_machine(made["compression"]) if "compression" in made else {}).items()
+            },
         },
         findings=[
             *findings.findings(study, speedups, effects, study_findings),
@@ -223,6 +230,7 @@ def charts(report: Report) -> list[Chart]:
         found.append(Chart(f"{stem}_repetitions", f"All repetitions, {where}", draw, data))
     found += [Chart(*chart) for chart in plots_ops.charts(study, report.tables.get("op_profile"))]
     found += [Chart(*chart) for chart in plots_energy.charts(study, report.tables.get("energy"))]
+    found += [Chart(*chart) for chart in plots_compression.charts(study, report.tables.get("compression"))]
     return [*found, *_charts_of_sweeps(report), *_charts_across(report), *_charts_over_time(report)]
 
 
@@ -430,6 +438,7 @@ def render(report: Report, todo: Sequence[Chart], plots_directory: Path) -> dict
     study, speedups = report.study, report.tables["speedup"]
     drawn = _drawn(todo, plots_directory)
     beside = [*opening.energy(study, report.tables.get("energy")), *findings.growth_in_short(report.tables)]
+    compression = report.tables.get("compression")
     metrics = report.metrics if len(study.charted) <= _ALL_METRICS_EMBEDDED else [report.metric]
     context = {
         "report": report,
@@ -448,6 +457,8 @@ def render(report: Report, todo: Sequence[Chart], plots_directory: Path) -> dict
         "metrics": [report.metric, *(m for m in metrics if m != report.metric)],
         "speedups": tables.by_place(study, speedups),
         "energy": tables.by_place(study, report.tables["energy"]) if "energy" in report.tables else {},
+        "compression": across.by_machine(compression) if compression is not None else {},
+        "notes": [] if compression is None else tables_compression.notes(study, compression),
         "not_reported": [m for m in report.metrics if not any(f"{s}_{m}" in drawn for s in study.charted.values())],
         "charts": drawn,
         "svg": lambda name: _inlined(drawn[name], plots_directory),

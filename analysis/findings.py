@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis import claims, stats, sweeps, validity
+from analysis import claims, delegation, stats, sweeps, validity
 from analysis.names import DEFAULT_METRIC
-from analysis.study import CLOCK_OFFSET_S, SETTING, Machine, Setting, Study, mapping, metric_label
+from analysis.study import CLOCK_OFFSET_S, SETTING, Machine, Setting, Study, cell_key, mapping, metric_label
 from analysis.tables import GEOMEAN, by_place, count, interval, number, places, some, with_interval
 
 FEW_REPETITIONS = 5
@@ -18,6 +18,7 @@ UNUSABLE_SHARE = 0.25  # of all runs; with more, what is left may be a selection
 # A machine with more than this was not quiet: CPU time that a hypervisor took, that other processes took.
 STEAL_PERCENT = 1.0
 OTHER_CPU_PERCENT = 5.0
+PRUNED_SPARSITY, CLUSTERS = 0.3, 16  # at least, at most: else a pruned or clustered variant is not what it is called
 AUTOCORRELATION_P = 0.01  # one false alarm in a hundred machines
 
 # What host.json calls a container, by systemd-detect-virt(1); "container (...)" is the inventory's word.
@@ -342,7 +343,8 @@ def notices(
     energy_meters: pd.DataFrame | None = None,
 ) -> list[Notice]:
     """Everything that limits what the numbers mean, worst first."""
-    found = [*_unfinished(study), *_of_campaigns(study), *_of_runs(study, trust, speedups), *_of_machines(study, trust)]
+    found = [*_unfinished(study), *_of_delegates(study), *_of_models(study), *_of_campaigns(study)]
+    found += [*_of_runs(study, trust, speedups), *_of_machines(study, trust), *_of_phones(study)]
     found += [*_short_of_target(study, decisions), *_of_repetitions(study, trust), *_steadiness(study)]
     found += [] if energy_meters is None else _of_energy(study, energy_meters)
     return sorted(found, key=lambda notice: (UNTRUSTED, CAUTION, NOTE).index(notice.level))
@@ -356,6 +358,54 @@ def _unfinished(study: Study) -> list[Notice]:
     return [Notice(CAUTION, text) for text in (shown if more > 0 else left)]
 
 
+def _of_delegates(study: Study) -> list[Notice]:
+    """Delegates that executed nothing of some models, and such that executed only parts, on each machine."""
+    found, measured = [], defaultdict(list)
+    for cell in sorted(study.statuses, key=cell_key):
+        measured[cell.machine, cell.setting.delegate].append(cell)
+    for (machine, delegate), cells in measured.items():
+        models = count(len({cell[1:3] for cell in cells}), "model")
+        where, nothing = study.labels[machine], {cell[1:3] for cell in study.fell_back.intersection(cells)}
+        if nothing and delegate not in delegation.ON_CPU:
+            text = f"On {where} {delegate} executed nothing of {len(nothing)} of {models}"
+            found.append(Notice(CAUTION, f"{text}: these runs are not counted as {delegate}'s."))
+        parts = {" ".join(cell[1:3]): study.partly[cell] for cell in cells if cell in study.partly}
+        if parts:
+            each = some((f"{name} {nodes}".strip() for name, nodes in parts.items()), 5)
+            text = f"{delegate}* on {where} executed only parts of {len(parts)} of {models}, and the CPU the rest"
+            found.append(Notice(CAUTION, f"{text}: {each}."))
+    return found
+
+
+def _of_models(study: Study) -> list[Notice]:
+    """Files that are not what their variant says, as the model builder read it back from them."""
+    found = []
+    for entry in (entry for name in study.dataset.campaigns for entry in study.model_files(name)):
+        variant, sparsity, clusters = (entry.get(key) for key in ("variant", "weight_sparsity", "weight_clusters"))
+        name = f"{entry.get('model')} {variant}"
+        if str(variant).startswith("pruned_") and isinstance(sparsity, int | float) and sparsity < PRUNED_SPARSITY:
+            text = f"{name} is not pruned: only {100 * sparsity:.0f} % of the weights in its file are zero."
+            found.append(Notice(CAUTION, text))
+        if str(variant).startswith("clustered_") and isinstance(clusters, int) and clusters > CLUSTERS:
+            text = f"{name} is not clustered: a channel in its file has {clusters} different weights."
+            found.append(Notice(CAUTION, text))
+    return list(dict.fromkeys(found))
+
+
+def _of_phones(study: Study) -> list[Notice]:
+    """Phones that were charged, or whose screen was on, in some runs and not in others."""
+    found = []
+    ok = study.runs[study.runs["status"] == "ok"]
+    for key, mine in ok.groupby(["campaign", "host"], sort=False):
+        for column, what in (("plugged", "power supply"), ("screen", "screen")):
+            known = Counter(value for value in mine[column] if value)
+            if len(known) > 1:
+                each = some((f"{value} in {count(n, 'run')}" for value, n in sorted(known.items())), 5)
+                text = f"The {what} of {study.labels[Machine(*key)]} was not the same in all runs: {each}."
+                found.append(Notice(CAUTION, text))
+    return found
+
+
 def _of_runs(study: Study, trust: pd.DataFrame, speedups: pd.DataFrame) -> list[Notice]:
     found = []
     n = {status: int(trust[status].sum()) for status in ("ok", "invalid", "failed")}
@@ -365,7 +415,9 @@ def _of_runs(study: Study, trust: pd.DataFrame, speedups: pd.DataFrame) -> list[
             Notice(UNTRUSTED, f"No run is usable: of {total}, {n['invalid']} are invalid and {n['failed']} failed.")
         )
     elif unusable:
-        level = UNTRUSTED if unusable > UNUSABLE_SHARE * total else CAUTION
+        # What fell back in every run selects nothing from what is left.
+        selected = unusable - sum(sum(study.statuses[cell].values()) for cell in study.fell_back)
+        level = UNTRUSTED if selected > UNUSABLE_SHARE * total else CAUTION
         parts = f"{n['invalid']} invalid, {n['failed']} failed"
         text = f"{unusable} of {total} runs are not in any mean: {parts}. Reasons below."
         if study.repeated:
@@ -484,7 +536,7 @@ def _of_campaigns(study: Study) -> list[Notice]:
     weights |= set(study.runs["weights"])
     if "random" in weights:
         found.append(Notice(CAUTION, "Weights are random: speed only; accuracy or outputs mean nothing."))
-    if not weights & {"random", "imagenet", "brain-mri"}:
+    if not weights - {"", "None", "unknown"}:
         found.append(Notice(NOTE, "What weights the models had is not known."))
     for name in study.dataset.campaigns:
         if study.asked(name).get("profile") == "quick":

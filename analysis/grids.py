@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import claims, isa, stats, tables_energy
+from analysis import claims, delegation, isa, stats, tables_compression, tables_energy
 from analysis.entries import whole
 from analysis.study import (
     STUDY_METRICS,
@@ -162,7 +162,7 @@ def study_findings(study: Study, table: pd.DataFrame) -> Grid:
     head += ["#Value", "#95 % interval", "#p (Holm)", "#n", "Verdict", "Basis"]
     rows = [
         [
-            *(row.finding, row.variant, *map(_text, (getattr(row, name) for name in study.varying))),
+            *(row.finding, row.variant, *_settings(study, row, study.varying)),
             *(row.subject, row.quantity),
             f"{row.value:.0f}" if row.quantity in claims.COUNTS and pd.notna(row.value) else number(row.value),
             *(interval(row.ci_low, row.ci_high), p_value(row.p_holm), _text(row.n), row.verdict, row.basis),
@@ -311,7 +311,7 @@ def lab_questions(study: Study, table: pd.DataFrame) -> Grid:
         [
             *(row.question, *([metric_label(row.metric)[0]] if several else [])),
             *(study.labels[Machine(row.campaign, row.host)], row.variant),
-            *(_text(getattr(row, name)) for name in setting),
+            *_settings(study, row, setting, Machine(row.campaign, row.host)),
             with_interval(row.rho, row.ci_low, row.ci_high),
             with_interval(row.exponent, row.exponent_ci_low, row.exponent_ci_high),
             *(p_value(row.p_holm), row.verdict),
@@ -331,7 +331,7 @@ def trade_off(study: Study, table: pd.DataFrame) -> Grid:
     rows = [
         [
             *(study.labels[Machine(row.campaign, row.host)], row.variant),
-            *(_text(getattr(row, name)) for name in setting),
+            *_settings(study, row, setting, Machine(row.campaign, row.host)),
             *(row.model, _text(row.input_size), _text(row.batch_size), number(row.per_image_ms)),
             *(interval(row.per_image_ci_low_ms, row.per_image_ci_high_ms), number(row.energy_per_image_j)),
             *(_text(row.parameters), number(row.model_size_mb), row.dominated_by or "none"),
@@ -339,6 +339,83 @@ def trade_off(study: Study, table: pd.DataFrame) -> Grid:
         for row in table.itertuples()
     ]
     return _without_empty(Grid.of(head, rows), unknown="")
+
+
+def compression(study: Study, table: pd.DataFrame) -> Grid:
+    """The part of `tables_compression.compression` that is of one machine, as the study of the phones has it.
+
+    A row per technique; time and memory of each delegate beside each other, with intervals in brackets.
+    """
+    machine = Machine(table["campaign"].iloc[0], table["host"].iloc[0])
+    delegates = tables_compression.delegates(table)
+    beside = [name for name in study.varying if name != "delegate"]
+    models = ["Model"] if table["model"].nunique() > 1 else []
+    head = [*models, *map(_setting_head, beside), "Technique", "#Size (MB)", "#Compressed (MB)", "#Accuracy (%)"]
+    head += ["#Zeros (% of weights)", "#Different weights (most in a channel)"]
+    for delegate in delegates:
+        name = tables_compression.delegate_name(study, delegate, machine)
+        head += [f"#{name}: time (ms)", f"#{name}: memory (MB)"]
+    rows = []
+    for _, part in table.groupby(["model", "variant", *beside], sort=False, dropna=False):
+        of_delegate = {row.delegate: row for row in part.itertuples()}
+        row = next(part.itertuples())
+        is_baseline = " (baseline)" if row.variant == row.baseline_variant else ""
+        cells = [*([row.model] if models else []), *_settings(study, row, beside, machine)]
+        cells += [tables_compression.variant_name(row.variant) + is_baseline]
+        cells += map(number, (row.size_mb, row.compressed_mb))
+        bounds = row.accuracy_ci_low_percent, row.accuracy_ci_high_percent
+        cells += [
+            _percent(row.accuracy_percent, *bounds),
+            _whole(100 * row.weight_sparsity),
+            _text(row.weight_clusters),
+        ]
+        for delegate in delegates:
+            cells += _time_and_memory(of_delegate[delegate]) if delegate in of_delegate else ["", ""]
+        rows.append(cells)
+    return _without_empty(Grid.of(head, rows))
+
+
+def _percent(value: float, low: float, high: float) -> str:
+    """'97.8 (95.9 to 98.8)'; one decimal, which is what some hundred images are worth."""
+    return "" if pd.isna(value) else f"{value:.1f} ({low:.1f} to {high:.1f})"
+
+
+def _time_and_memory(row: tuple) -> list[str]:
+    """Of a row of `tables_compression.compression`; what has no time says why."""
+    if row.absent:
+        return [row.absent, ""]
+    known = f"{row.delegated_nodes} of {row.graph_nodes} nodes" if pd.notna(row.graph_nodes) else "parts"
+    time = with_interval(row.mean_ms, row.mean_ci_low_ms, row.mean_ci_high_ms)
+    time += f", {known}" if row.delegation == delegation.PARTLY else ""
+    return [time, with_interval(row.memory_overall_mb, row.memory_ci_low_mb, row.memory_ci_high_mb)]
+
+
+def compression_ratios(study: Study, table: pd.DataFrame) -> Grid:
+    """`tables_compression.compression`: how much faster than the baseline, and than on the CPU, of all machines."""
+    head = [
+        *_place_head(study),
+        "Model",
+        "Technique",
+        "Executed by the delegate",
+        "#n",
+        "#Times as fast as the baseline",
+    ]
+    head += ["#Times as fast as on the CPU"]
+    rows = [
+        [
+            *(*_place(study, *place), row.model, tables_compression.variant_name(row.variant), _executed(row)),
+            *(str(row.n), with_interval(row.speedup, row.ci_low, row.ci_high)),
+            row.absent or with_interval(row.cpu_speedup, row.cpu_ci_low, row.cpu_ci_high),
+        ]
+        for place, row in zip(places(study, table), table.itertuples(), strict=True)
+    ]
+    return _without_empty(Grid.of(head, rows), unknown="")
+
+
+def _executed(row: tuple) -> str:
+    """'partly, 59 of 64 nodes'."""
+    nodes = f"{row.delegated_nodes} of {row.graph_nodes} nodes" if pd.notna(row.graph_nodes) else ""
+    return ", ".join(filter(None, (row.delegation, nodes)))
 
 
 def final_result(table: pd.DataFrame) -> Grid:
@@ -637,8 +714,15 @@ def _place_head(study: Study) -> list[str]:
 
 
 def _place(study: Study, machine: Machine, setting: Setting) -> list[str]:
-    parts = (getattr(setting, name) for name in study.varying)
-    return [study.labels[machine], *("" if part is None else str(part) for part in parts)]
+    return [study.labels[machine], *_settings(study, setting, study.varying, machine)]
+
+
+def _settings(study: Study, row: Any, names: Iterable[str], machine: Machine | None = None) -> list[str]:
+    """The parts of a setting, or of a table's row that has its columns."""
+    parts = {name: _text(getattr(row, name)) for name in names}
+    if "delegate" in parts:
+        parts["delegate"] = study.delegate_label(parts["delegate"], machine)
+    return list(parts.values())
 
 
 def _setting_head(name: str) -> str:

@@ -16,7 +16,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from analysis import op_profile
+from analysis import delegation, op_profile
 
 OK, INVALID, FAILED = "ok", "invalid", "failed"
 
@@ -46,6 +46,7 @@ class ToolRun:
         parameters: what the tool echoed, by its own descriptions; a parameter that is absent had its default.
         threads, batch_size, input_size: from the echo; None = default.
         delegate: `default`, `none`, `xnnpack`, `gpu`, `nnapi`, ...; from the echo.
+        delegation, delegated_nodes, graph_nodes: how much of the model it executes, see `delegation.Delegation`.
         unconsumed_flags: the part of the command line that the tool did not understand.
         warnings: the tool's WARN lines.
         edgebench: the `EDGEBENCH name=json` lines of our runners.
@@ -73,6 +74,9 @@ class ToolRun:
     parameters: dict[str, str] = field(default_factory=dict)
     threads: int | None = None
     delegate: str = "default"
+    delegation: str = ""
+    delegated_nodes: int | None = None
+    graph_nodes: int | None = None
     batch_size: int | None = None
     input_size: int | None = None
     unconsumed_flags: str = ""
@@ -194,10 +198,6 @@ _MEMORY_LINE = re.compile(rf"(-?){_N} overall=(-?){_N}{_END}")
 _PARAMETER = re.compile(r"^[ \t]*(?:[A-Z]{0,5}: )?([^\n:\[\]]{1,80}?) ?: \[([^\n]*)\][ \t]*$", re.MULTILINE)
 _COMPLAINT = re.compile(r"^[ \t]*(?:ERROR|FATAL): ([^\n]+)", re.MULTILINE)
 _WARNING = re.compile(r"^[ \t]*WARN(?:ING)?: ([^\n]+)", re.MULTILINE)
-_IDLE_DELEGATE = re.compile(r"Though (\S+) delegate is explicitly applied, the model graph will not be executed by")
-_APPLIED_DELEGATE = re.compile(
-    r"pplied (\S+) delegate(?:, and the model graph will be partially executed by the delegate w/ ([0-9]+) )?"
-)
 
 
 class _Stat(NamedTuple):
@@ -222,13 +222,16 @@ def _read(text: str) -> ToolRun:
     if "Unconsumed cmdline flags:" in text:
         unconsumed = text.partition("Unconsumed cmdline flags:")[2].partition("\n")[0].strip()
         doubts.append(f"the tool did not understand the flags '{unconsumed}' and used its defaults instead")
-    _applied(text, setup, doubts, warnings)
+    # What the tool was told is in its echo, which a capture may have lost.
+    delegated = delegation.read(text, setup.delegate if setup.graph else "", setup.parameters)
+    doubts += delegated.doubts
+    warnings += delegated.warnings
     profiled = setup.parameters.get("Enable op profiling") == "1"
     if profiled:
         warnings.append("measured with op profiling on, which costs time itself")
     numbers: dict[str, Any] = {}
     try:
-        numbers = _numbers(text, doubts, warnings)
+        numbers = _numbers(text, doubts, warnings, delegated.failure)
         status, reason = (INVALID, "; ".join(doubts)) if doubts else (OK, "")
     except _UnusableError as error:
         status, reason = FAILED, str(error)
@@ -239,6 +242,9 @@ def _read(text: str) -> ToolRun:
         parameters=setup.parameters,
         threads=setup.threads,
         delegate=setup.delegate,
+        delegation=delegated.extent,
+        delegated_nodes=delegated.delegated_nodes,
+        graph_nodes=delegated.graph_nodes,
         batch_size=setup.batch_size,
         input_size=setup.input_size,
         unconsumed_flags=unconsumed,
@@ -247,25 +253,6 @@ def _read(text: str) -> ToolRun:
         profile=op_profile.parse(text) if profiled and status != FAILED else None,
         **numbers,
     )
-
-
-def _applied(text: str, setup: _Setup, doubts: list[str], warnings: list[str]) -> None:
-    """Whether the delegate that was asked for executes the model; XNNPACK and the CPU are the same processor."""
-    idle, applied = _IDLE_DELEGATE.findall(text), _APPLIED_DELEGATE.findall(text)
-    whole = setup.parameters.get("Require full delegation") == "1"
-    for name in idle:
-        warnings.append(f"the {name} delegate executes nothing")
-        # Where XNNPACK is the default too, an explicit one finds nothing left to do.
-        if name.upper() != "XNNPACK":
-            doubts.append(f"the {name} delegate executed nothing, so this is another delegate's time")
-    for name, kernels in applied:
-        if kernels:
-            warnings.append(f"the {name} delegate executes only parts of the model ({kernels} kernels)")
-        if kernels and whole:
-            doubts.append(f"full delegation was asked for, and the {name} delegate executed only parts of the model")
-    asked = set(setup.delegate.split("+")) - {"default", "none", "xnnpack"}
-    if asked and not {name.upper() for name in (*idle, *dict(applied))} - {"XNNPACK"}:
-        doubts.append(f"nothing says that the delegate {'+'.join(sorted(asked))} was applied")
 
 
 def _lines(text: str, start: str, stop: int | None = None) -> list[int]:
@@ -286,7 +273,7 @@ def _lines(text: str, start: str, stop: int | None = None) -> list[int]:
     return found
 
 
-def _numbers(text: str, doubts: list[str], warnings: list[str]) -> dict[str, float | int | None]:
+def _numbers(text: str, doubts: list[str], warnings: list[str], failure: str = "") -> dict[str, float | int | None]:
     """Read what was measured, in ms and MB, by the names of ToolRun's fields.
 
     Contradictions go to `doubts`, what was left unread to `warnings`; raises _UnusableError where nothing was measured.
@@ -295,6 +282,8 @@ def _numbers(text: str, doubts: list[str], warnings: list[str]) -> dict[str, flo
         raise _UnusableError("the log holds binary data (NUL bytes), as after a power cut or on a full disk")
     if _FAILED in text or "FATAL: " in text:
         raise _UnusableError(_complaints(text) or f"the tool says '{_FAILED}'")
+    if failure:
+        raise _UnusableError(failure)
     modern = _lines(text, _TIMINGS)
     timings = modern or _lines(text, _TIMINGS_BEFORE_2020)
     if not timings:

@@ -23,6 +23,7 @@ ELSEWHERE = {
     "op_difference": "where the time of inferences went",
     "energy": "what runs and inferences take",
     "energy_meters": "which meter each machine has",
+    "compression": "size, accuracy, time and memory of each technique",
     "sweeps": "times over batch and input sizes",
     "lab_questions": "what latency grows with",
     "trade_off": "which models others beat in everything",

@@ -76,6 +76,14 @@ COLUMNS: dict[str, str] = {
     "macs": INTEGER,
     "images_per_s": NUMBER,
     "latency_per_image_ms": NUMBER,
+    "delegation": TEXT,
+    "delegated_nodes": INTEGER,
+    "graph_nodes": INTEGER,
+    "battery_percent": NUMBER,
+    "battery_temperature_c": NUMBER,
+    "plugged": TEXT,
+    "thermal_status": INTEGER,
+    "screen": TEXT,
     "outlier": TEXT,
     "iteration_wall_us": LIST,  # last: tables/runs.csv goes without
 }

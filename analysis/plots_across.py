@@ -372,6 +372,8 @@ _STATE_LABELS = {
     "load1_before": "load before\n(1 min)",
     "other_cpu_percent": "other load\n(% of CPUs)",
     "steal_percent": "stolen\n(% of CPUs)",
+    "battery_temperature_c": "battery\n(°C)",
+    "battery_percent": "battery\n(%)",
 }
 
 

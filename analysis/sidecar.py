@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 import re
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from typing import Any
 
 from analysis.names import strange_schema
 
@@ -31,6 +32,16 @@ _TIMES = re.compile(r"\s*([0-9]{1,9})m([0-9]{1,9}\.?[0-9]*)s\s+([0-9]{1,9})m([0-
 # `vcgencmd get_throttled`: bits 0-3 are true now, bits 16-19 have been true since boot.
 # https://www.raspberrypi.com/documentation/computers/os.html#get_throttled
 _THROTTLED = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
+
+# `PowerManager.getCurrentThermalStatus()` of Android.
+_THERMAL_STATUSES = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")
+
+_AROUND = ("before", "after")  # the run
+_OF_PHONES = {
+    f"{when}.{key}"
+    for when in _AROUND
+    for key in ("battery_percent", "battery_temperature_c", "plugged", "thermal_status", "screen")
+}
 
 _CONTROLS = [(name, f"control.{name}") for name in ("governor", "turbo", "pin_cpus", "nice")]
 _THROTTLED_KEYS = ("before.throttled", "during.throttled", "after.throttled")
@@ -108,6 +119,47 @@ def _disturbances(facts: Mapping[str, str]) -> Iterator[str]:
     early, late = facts.get("before.governor"), facts.get("after.governor")
     if early and late and early != late:
         yield f"the frequency governor changed during the run, from {early} to {late}"
+    yield from _phone_disturbances(facts)
+
+
+def _phone_disturbances(facts: Mapping[str, str]) -> Iterator[str]:
+    """The same of what only phones tell."""
+    if status := thermal_status(facts):
+        words = _THERMAL_STATUSES[status] if status < len(_THERMAL_STATUSES) else "not known to this kit"
+        yield f"the phone's thermal status is {status} ({words})"
+    if "1" in _both(facts, "power_save"):
+        yield "the phone was saving power (battery saver is on)"
+    if (times := rise(facts, "suspends") or 0) > 0:
+        yield f"the phone was suspended during the run ({times} times)"
+
+
+def _both(facts: Mapping[str, str], key: str) -> list[str]:
+    """What a fact was before and after the run, each value once."""
+    values = (facts.get(f"{when}.{key}") for when in _AROUND)
+    return list(dict.fromkeys(value for value in values if value))
+
+
+def thermal_status(facts: Mapping[str, str]) -> int | None:
+    """Android's thermal status, the higher of before and after; 0 = none."""
+    return _higher(integer(facts, f"{when}.thermal_status") for when in _AROUND)
+
+
+def _higher(values: Iterable[float | None]) -> Any:
+    """The greatest of what is known; None if nothing is."""
+    return max((value for value in values if value is not None), default=None)
+
+
+def phone(facts: Mapping[str, str]) -> dict[str, Any]:
+    """What a phone was like around a run, by the columns of `Dataset.runs`; {} for other machines."""
+    if facts.keys().isdisjoint(_OF_PHONES):
+        return {}
+    return {
+        "battery_percent": number(facts, "before.battery_percent"),
+        "battery_temperature_c": _higher(number(facts, f"{when}.battery_temperature_c") for when in _AROUND),
+        "plugged": ", ".join(_both(facts, "plugged")),
+        "thermal_status": thermal_status(facts),
+        "screen": ", ".join(_both(facts, "screen")),
+    }
 
 
 def rise(facts: Mapping[str, str], counter: str) -> int | None:

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.campaign import Dataset
+from analysis.delegation import NOT_AT_ALL, PARTLY
 from analysis.entries import Entries
 from analysis.names import COLUMNS, CONFIGURATION, INTEGER, METRICS, OUT_OF_MEMORY, PILOT, PROFILE, slug
 from analysis.stats import Sample
@@ -336,13 +337,40 @@ class Study:
     def varying(self) -> tuple[str, ...]:
         """The parts of a setting that differ within this report; only these are worth a column or a label."""
         columns = zip(*{cell.setting for cell in self.cells}, strict=True)
-        return tuple(name for name, values in zip(SETTING, columns, strict=False) if len(set(values)) > 1)
+        found = {name for name, values in zip(SETTING, columns, strict=False) if len(set(values)) > 1}
+        found |= {"delegate"} if self.partly else set()  # whose star is to be seen
+        return tuple(name for name in SETTING if name in found)
 
-    def setting_label(self, setting: Setting) -> str:
+    def setting_label(self, setting: Setting, machine: Machine | None = None) -> str:
         """'4 threads, batch 8': what varies in this report and is set; '' if nothing varies."""
         values = {name: getattr(setting, name) for name in self.varying}
+        if values.get("delegate"):
+            values["delegate"] = self.delegate_label(setting.delegate, machine)
         parts = [_setting_text(name, value) for name, value in values.items() if value not in (None, "")]
         return ", ".join(parts) or ("defaults" if values else "")
+
+    @cached_property
+    def partly(self) -> dict[Cell, str]:
+        """The cells of which the delegate executes only parts, and how much: '59 of 64 nodes', '' = not told."""
+        runs = self.runs[["delegation", "status", "delegated_nodes", "graph_nodes"]]
+        partly = np.flatnonzero(runs["delegation"].eq(PARTLY) & runs["status"].eq("ok"))
+        found: dict[Cell, set[str]] = defaultdict(set)
+        for i, done, total in zip(partly, *(runs[name].iloc[partly] for name in runs.columns[2:]), strict=True):
+            if cell := self.run_cells[i]:
+                found[cell] |= set() if pd.isna(total) else {f"{done} of {total} nodes"}
+        return {cell: " / ".join(sorted(texts)) for cell, texts in found.items()}
+
+    @cached_property
+    def fell_back(self) -> set[Cell]:
+        """The cells of which the delegate executed nothing in any run."""
+        nothing = self.runs["delegation"].eq(NOT_AT_ALL).to_numpy()
+        cells = self.positions.items() if nothing.any() else ()
+        return {cell for cell, positions in cells if nothing[positions].all()}
+
+    def delegate_label(self, delegate: str, machine: Machine | None = None) -> str:
+        """The delegate, with a star where it executes only parts of some model: on a machine, or else on any."""
+        starred = any(cell.setting.delegate == delegate and machine in (None, cell.machine) for cell in self.partly)
+        return f"{delegate}*" if starred else delegate
 
     def host_name(self, machine: Machine) -> str:
         """The host's name in its inventory, with the campaign where there are several."""
@@ -394,7 +422,7 @@ class Study:
 
     def place_label(self, machine: Machine, setting: Setting) -> str:
         """'Raspberry Pi 5, 4 threads'."""
-        return ", ".join(part for part in (self.labels[machine], self.setting_label(setting)) if part)
+        return ", ".join(part for part in (self.labels[machine], self.setting_label(setting, machine)) if part)
 
     @cached_property
     def stems(self) -> dict[Machine, str]:

@@ -153,19 +153,23 @@ def compare(study: Study, metric: str, baseline: str) -> list[Comparison]:
         models = list(dict.fromkeys(cell.model for cell in cells))
         for variant in sorted(variants[machine.campaign, setting.runner] - {baseline}, key=variant_key):
             rows = [
-                _compare(study, metric, Cell(machine, model, baseline, setting), Cell(machine, model, variant, setting))
+                compared(study, metric, Cell(machine, model, baseline, setting), Cell(machine, model, variant, setting))
                 for model in models
             ]
             found += [*rows, _geomean(rows)]
     return found
 
 
-def _compare(study: Study, metric: str, baseline: Cell, candidate: Cell) -> Comparison:
+def compared(study: Study, metric: str, baseline: Cell, candidate: Cell) -> Comparison:
+    """A cell against another on the same machine, of another variant or delegate; paired by block where there are."""
     absent = [why for cell in (baseline, candidate) if (why := why_missing(study, cell, metric))]
     if absent:
         return Comparison(candidate, None, stats.MISSING, "; ".join(absent))
     facts = study.conditions([baseline, candidate], metric)
-    facts |= {f"model file of {cell.variant}": study.known([cell], "model_sha256") for cell in (baseline, candidate)}
+    sides: dict[str, list[Cell]] = defaultdict(list)
+    for cell in (baseline, candidate):
+        sides[cell.variant].append(cell)
+    facts |= {f"model file of {variant}": study.known(cells, "model_sha256") for variant, cells in sides.items()}
     if unlike := differing(facts):
         return Comparison(candidate, None, stats.NOT_COMPARABLE, "; ".join(unlike))
     try:
@@ -176,7 +180,12 @@ def _compare(study: Study, metric: str, baseline: Cell, candidate: Cell) -> Comp
     if math.isnan(result.ci_low):
         sides = f"{baseline.variant} n = {result.n_baseline}, {candidate.variant} n = {result.n_candidate}"
         return Comparison(candidate, result, stats.NOT_COMPARABLE, f"{sides}; an interval needs 2 repetitions of each")
-    return Comparison(candidate, result, method=_method(result))
+    parts = [
+        f"{cell.setting.delegate} executes only {study.partly[cell] or 'parts'} of {cell.variant}"
+        for cell in (baseline, candidate)
+        if cell in study.partly
+    ]
+    return Comparison(candidate, result, reason="; ".join(parts), method=_method(result))
 
 
 def _method(result: stats.Speedup) -> str:
@@ -318,7 +327,7 @@ def final_result(study: Study, machine: Machine) -> pd.DataFrame:
     )
     rows = {}
     for cell in cells:
-        setting = study.setting_label(cell.setting)
+        setting = study.setting_label(cell.setting, machine)
         label = row_label(cell.model, cell.variant) + (f" [{setting}]" if setting else "")
         rows[label] = row = {}
         for metric in STUDY_METRICS:

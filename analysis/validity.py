@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from statistics import median
 
-from analysis import sidecar
+from analysis import delegation, sidecar
 from analysis.logs import ToolRun
 
 ITERATIONS, CPU, DRIFT = "iterations", "cpu", "drift"
@@ -20,8 +20,6 @@ CPU_SHARE = 0.9  # of the wall time; a single thread that works all the time has
 DRIFT_SHARE = 0.05
 DRIFT_P = 0.001  # one in a thousand steady runs at most, since a run with many iterations sees the least of trends
 DRIFT_FROM = 10  # iterations
-
-_CPU_DELEGATES = ("default", "none", "xnnpack")
 
 
 def doubts(run: ToolRun, known: Mapping[str, str]) -> list[str]:
@@ -52,10 +50,12 @@ def _other_than_asked(run: ToolRun, known: Mapping[str, str]) -> Iterator[str]:
     threads = sidecar.integer(known, "threads")
     if None not in (threads, run.threads) and threads != run.threads:
         yield f"the log is of {run.threads} threads, but the sidecar says {threads}"
-    delegate = known.get("delegate", "default")
+    delegate = known.get("delegate") or "default"
     # With "default" the flags of the campaign may say more.
     if run.graph and delegate not in ("default", run.delegate):
         yield f"the log is of delegate {run.delegate}, but the sidecar says {delegate}"
+    if not run.graph and delegate not in delegation.ON_CPU and not run.delegation:
+        yield f"nothing says that the delegate {delegate} executed any of the model"
     # The runner `litert` knows; the tool says nothing where the default delegate was applied.
     identity = run.edgebench.get("runner")
     applied = identity.get("xnnpack") if isinstance(identity, dict) else None
@@ -81,7 +81,7 @@ def _few_iterations(run: ToolRun, known: Mapping[str, str]) -> str:
 def _off_cpu(run: ToolRun, known: Mapping[str, str]) -> str:
     """One thread on the CPU that was not on a CPU: something else was."""
     threads = sidecar.integer(known, "threads")
-    if (run.threads if threads is None else threads) != 1 or run.delegate not in _CPU_DELEGATES:
+    if (run.threads if threads is None else threads) != 1 or run.delegate not in delegation.ON_CPU:
         return ""
     share = cpu_per_wall(run)
     if share is None or share >= CPU_SHARE:

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from ansible.errors import AnsibleConnectionFailure
 
-SHELLS = ["dash", "busybox", "mksh"]
+from tests import android_tools
+
+SHELLS = ["dash", "busybox", "android"]
 
 
 class FakeConnection:
@@ -25,9 +27,15 @@ class FakeConnection:
     """
 
     def __init__(self, scratch: Path | None = None, shell: str = "dash", greeting: bytes = b"") -> None:
-        """`scratch`: a new directory, for a `sh` that is the shell of that name; without it, the machine's own."""
+        """`scratch`: a new directory, for a `sh` that is the shell of that name; without it, the machine's own.
+
+        With `android` its tools are there, and the machine's own are not.
+        """
         self.path = os.environ["PATH"]
         if scratch:
+            if shell == "android":
+                self.path = android_tools.install(scratch.with_name(f"{scratch.name}.system"))
+                shell = "mksh"
             program = shutil.which(shell)
             if program is None:
                 pytest.skip(f"needs {shell} (apt-get install {shell})")

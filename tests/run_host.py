@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.edgebench.testbed.plugins.module_utils import plan
 
+from tests import android_tools
 from tests.rendering import FIXED, ROOT, render_run_script
 
 FAKE_RUNNER = {
@@ -22,7 +23,7 @@ FAKE_RUNNER = {
     "environment": {"WORD": "two words"},
     "version": "1",
 }
-SHELLS = {"dash": ["dash"], "busybox": ["busybox", "sh"], "mksh": ["mksh"]}
+SHELLS = {"dash": ["dash"], "busybox": ["busybox", "sh"], "android": ["mksh"]}  # android: with its tools
 
 # Stands in for the Raspberry Pi's tool: answers with the file of the question's name, and keeps count.
 VCGENCMD = """#!/bin/sh
@@ -42,6 +43,9 @@ class Host:
         self.machine = run_dir.parent / "machine"
         self.bin = run_dir.parent / "bin"
         self.bin.mkdir(parents=True, exist_ok=True)
+        self.path = os.environ["PATH"]
+        if shell == "android":
+            self.path = android_tools.install(run_dir.parent / f"{run_dir.name}.system")
         self.started: list[subprocess.Popen] = []
         self.runners: set[int] = set()  # seen, since their record goes with the script that ends them
         self.put("proc/sys/kernel/random/boot_id", "boot-1")
@@ -130,7 +134,7 @@ class Host:
         (self.run_dir / "models" / f"{model}.during").write_text(known + commands + "\n")
 
     def _command(self, word: str) -> dict:
-        path = f"{self.bin}:{os.environ['PATH']}"
+        path = f"{self.bin}:{self.path}"
         return {"args": [*self.shell, str(self.script), word], "env": {**os.environ, "PATH": path}, "text": True}
 
     def __call__(self, word: str = "run") -> subprocess.CompletedProcess:

@@ -29,6 +29,9 @@
 # Where the machine has an energy meter, its readings from before a run to after it are in the sidecar, as they were read, and
 # those of the idle machine in idle.tsv.
 #
+# A phone, which is what has Android's dumpsys, also tells of its battery, its heat and its screen. It is kept awake while
+# it is plugged in, for what sleeps does not measure, and is left in peace when its battery runs low.
+#
 # A machine may have to be given back. The file `until`, which may come, change and go at any time, then holds the moment after
 # which no run may be going, in seconds since 1970 by this machine's clock, and behind it in words when the machine goes back.
 set -u
@@ -58,6 +61,9 @@ baseline=float32 # the variant that speedups are against
 iterations=fixed # of a process: auto = chosen from the pilot, fixed = as flags say
 min_free_kb=1024
 min_available_mb=auto # of memory, while a runner lasts; auto = by the machine's, 0 = any
+min_battery_percent=20 # 0 = any
+max_battery_temperature_c=0 # 0 = any
+stay_awake=yes
 energy=auto # auto, none, or the meter that must be there
 energy_command='' # prints a number of energy_command_unit, w or j
 energy_command_unit=w
@@ -68,10 +74,13 @@ governor='' # '' = as it is
 disable_turbo=no
 pin_cpus='' # '' = any
 nice=0
+longest_look_s=5 # a watchdog that took longer for one look, of a second, was asleep
 max_swapped_kb=65536 # more in the swap than before the run: what is measured is the disk
 tab=$(printf '\t')
 newline='
 '
+# mksh keeps what follows a << in a file, and a phone has no /tmp.
+[ -w "${TMPDIR:-/tmp}" ] || { TMPDIR=$run_dir && export TMPDIR; }
 
 # ---- The runners: what is started for each name in the plan ----
 
@@ -127,6 +136,10 @@ set_runner_version() {
   esac
 }
 
+end_outside() { # what runners have running that is none of their processes, as an app is, and outlives a kill of these
+  :
+}
+
 # ---- Small tools ----
 
 say() { printf '%s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$*"; }
@@ -145,7 +158,9 @@ set_now() { # now_s: seconds from a clock that nobody sets, with decimals where 
 }
 
 set_boot_id() { # a new one at every boot: what was noted under another one is no longer true; - = not known
-  { read -r boot_id <"$proc/sys/kernel/random/boot_id"; } 2>/dev/null && [ -n "$boot_id" ] || boot_id=-
+  { read -r boot_id <"$proc/sys/kernel/random/boot_id"; } 2>/dev/null && [ -n "$boot_id" ] && return
+  boot_id=$(getprop ro.boottime.servicemanager 2>/dev/null) # nanoseconds after the boot, of a phone's first service
+  boot_id=${boot_id:--}
 }
 
 read_stat() { # $1: a pid or self. Sets stat_pid, stat_parent and started; fails when there is no such process
@@ -224,7 +239,7 @@ end_helper() { # $1 pid ('' = none), $2 name. KILL: a shell that was forked this
 
 # ---- One campaign per host at a time ----
 
-lock_is_ours='' runner_pid='' watchdog_pid='' keeper_pid='' newest_before=''
+lock_is_ours='' in_time='' runner_pid='' watchdog_pid='' keeper_pid='' newest_before=''
 run='-' state=running message='' # before there is anything to tell
 notice='' at_most=no stopped=' ' too_big=' ' chosen=' ' last_block=0 idle_due=no
 begun_s='' longest_s=0 measured=0 finished=0 failed=0 invalid=0 repeated=0 due=0 total=0
@@ -276,7 +291,10 @@ check_lock() { # two that took over the same stale lock: the one whose name is n
 
 end_orphan() { # a runner that a killed script left, of whatever campaign, would disturb every measurement
   read_identity "$lock.watchdog" && [ "$alive" = yes ] && kill -TERM "$orphan" 2>/dev/null
-  read_identity "$lock.runner" && end_orphaned_runner
+  if read_identity "$lock.runner"; then
+    end_orphaned_runner
+    end_outside
+  fi
   rm -f "$lock.runner" "$lock.watchdog"
 }
 
@@ -329,18 +347,27 @@ message=$message
 # ---- The state of the machine: every fact is optional ----
 
 find_sensors() {
+  is_phone=no
+  ! command -v dumpsys >/dev/null 2>&1 || is_phone=yes
   thermal_zone=
   for zone in "$sys"/class/thermal/thermal_zone*; do
-    { read -r zone_type <"$zone/type"; } 2>/dev/null || continue
+    { read -r zone_type <"$zone/type" && read -r _ <"$zone/temp"; } 2>/dev/null || continue
     case $zone_type in
-      x86_pkg_temp | cpu* | *cpu-thermal*) thermal_zone=$zone && break ;;
-      *) [ -n "$thermal_zone" ] || thermal_zone=$zone ;;
+      x86_pkg_temp | cpu* | *cpu-thermal* | mtktscpu) thermal_zone=$zone && break ;;
+      soc_thermal | tsens_tz_sensor* | BIG) [ -n "$thermal_zone" ] || thermal_zone=$zone ;;
+      *) [ -n "$thermal_zone" ] || [ "$is_phone" = yes ] || thermal_zone=$zone ;; # a phone's first may be its battery
     esac
   done
-  cpufreq=$sys/devices/system/cpu/cpu0/cpufreq
+  # Of the fastest cores, which are the last on many a phone.
+  cpufreq=$sys/devices/system/cpu/cpu0/cpufreq fastest=0
+  for file in "$sys"/devices/system/cpu/cpu[0-9]*/cpufreq/cpuinfo_max_freq; do
+    { read -r value <"$file"; } 2>/dev/null && [ "$value" -gt "$fastest" ] || continue
+    fastest=$value cpufreq=${file%/*}
+  done
   pi_throttled=$sys/devices/platform/soc/soc:firmware/get_throttled
-  in_time='' vcgencmd=''
-  ! timeout 2 true 2>/dev/null || in_time='timeout 2'
+  in_time='' vcgencmd='' thermal_status='' cpu_temperature='' battery_temperature=''
+  # By what it prints: toybox's exit codes of what ends at once have been seen to be wrong.
+  [ "$(timeout 2 echo yes 2>/dev/null)" != yes ] || in_time='timeout 2'
   if command -v vcgencmd >/dev/null 2>&1; then # it has been seen to hang, and to be there without working
     vcgencmd="$in_time vcgencmd"
     ask_pi get_throttled || vcgencmd=
@@ -357,7 +384,10 @@ find_sensors() {
   for switch in "$sys"/devices/system/cpu/intel_pstate/no_turbo "$sys"/devices/system/cpu/cpufreq/boost; do
     [ -n "$turbo_switch" ] || [ ! -r "$switch" ] || turbo_switch=$switch
   done
-  cpus=$(getconf _NPROCESSORS_ONLN 2>/dev/null || nproc 2>/dev/null || echo 1)
+  cpus=$(getconf _NPROCESSORS_ONLN 2>/dev/null || nproc 2>/dev/null) || { # a phone before Android 10 has neither
+    set -- "$sys"/devices/system/cpu/cpu[0-9]*
+    cpus=$#
+  }
 }
 
 ask_pi() { # answer: what the firmware says to $@, behind the `=`; fails where nobody answers
@@ -387,6 +417,12 @@ set_temperature() { # millidegrees; '' = not known
     case $answer in *.[0-9]) temperature=${answer%.*}${answer#*.}00 ;; esac
   fi
   case $temperature in *[!0-9]*) temperature= ;; esac
+  [ "$is_phone" = yes ] || return 0
+  case $temperature in # some kernels of phones say it in degrees, or in tenths of them
+    '') temperature=$cpu_temperature ;;
+    ? | ??) temperature=${temperature}000 ;;
+    ???) temperature=${temperature}00 ;;
+  esac
 }
 
 set_turbo() { # turbo: on, off; '' = not known
@@ -413,6 +449,8 @@ set_memory() { # total_kb, available_kb, swap_free_kb; '' = not known
 # Sets ticks, available_kb, swap_free_kb, pages_swapped, oom_kills, throttle_count, current_governor and turbo too, by which a
 # run is judged. What the gate before a run has just seen (throttled) is not asked again.
 put_machine_state() { # $1: before or after
+  # What a phone's services do to answer shall not look like other work during the run.
+  [ "$is_phone/$1" != yes/before ] || put_phone_state before
   { read -r load1 _ _ processes _ <"$proc/loadavg"; } 2>/dev/null && put "$1.load1" "$load1" && put "$1.running" "${processes%%/*}"
   set_memory
   put_known "$1.mem_available_kb" "$available_kb"
@@ -425,10 +463,12 @@ put_machine_state() { # $1: before or after
       oom_kill) oom_kills=$value && break ;;
     esac
   done 2>/dev/null <"$proc/vmstat"
+  [ "$is_phone" = no ] || pages_swapped='' # its swap is compressed memory, where idle apps are put at any time
   put_known "$1.pages_swapped" "$pages_swapped"
   put_known "$1.oom_kills" "$oom_kills"
   { read -r _ ticks <"$proc/stat"; } 2>/dev/null || ticks=
   put_known "$1.cpu_ticks" "$ticks"
+  [ "$is_phone/$1" != yes/after ] || put_phone_state after
   { read -r current_governor <"$cpufreq/scaling_governor"; } 2>/dev/null || current_governor=
   put_known "$1.governor" "$current_governor"
   if { read -r value <"$cpufreq/scaling_cur_freq"; } 2>/dev/null; then
@@ -461,6 +501,100 @@ set_held_back() { # held_back: in words, what bits 0-3 of $1 say
   [ $(($1 & 4)) -eq 0 ] || held_back="$held_back, throttled"
   [ $(($1 & 8)) -eq 0 ] || held_back="$held_back, soft temperature limit"
   held_back=${held_back#, }
+}
+
+# ---- A phone's state, by its services: they may hang, be missing, or say nothing to us ----
+
+ask_phone() { $in_time dumpsys "$@" 2>/dev/null </dev/null; } # stdin is the plan
+
+# battery_percent, battery_temperature (tenths of a degree), battery_status and plugged (ac, usb, wireless, dock, several with
+# a +, none); '' = not known, as where there is no battery
+set_battery() {
+  battery_percent='' battery_temperature='' battery_status='' plugged='' plugs='' scale=100
+  while read -r line; do
+    value=${line#*: }
+    case $line in
+      'AC powered: true') plugs=$plugs+ac ;;
+      'USB powered: true') plugs=$plugs+usb ;;
+      'Wireless powered: true') plugs=$plugs+wireless ;;
+      'Dock powered: true') plugs=$plugs+dock ;;
+      *' powered: false') plugged=none ;;
+      'present: false') plugged='' && return 0 ;; # it stands before what a battery would say
+      'status: 2') battery_status=charging ;;
+      'status: 3') battery_status=discharging ;;
+      'status: 4') battery_status='not charging' ;;
+      'status: 5') battery_status=full ;;
+      'status: 1') battery_status=unknown ;;
+      'level: '*[!0-9]* | 'scale: '*[!0-9]* | 'temperature: '*[!0-9]*) ;;
+      'level: '?*) battery_percent=$value ;;
+      'scale: '[1-9]*) scale=$value ;;
+      'temperature: '?*) battery_temperature=$value ;;
+    esac
+  done <<END
+$(ask_phone battery)
+END
+  [ -z "$plugs" ] || plugged=${plugs#+}
+  [ -z "$battery_percent" ] || battery_percent=$((100 * battery_percent / scale))
+}
+
+set_thermal() { # thermal_status: 0 to 6; cpu_temperature: of the hottest CPU sensor, in millidegrees; '' = not known
+  thermal_status='' cpu_temperature='' part=''
+  while read -r line; do
+    case $part$line in
+      'Thermal Status: '[0-6]) thermal_status=${line#*: } ;;
+      'Current temperatures from HAL:') part='now ' ;; # what is cached may be old
+      'now Temperature{mValue='*', mType=0,'* | 'now Temperature{mValue='*', mName=TYPE_CPU,'*)
+        value=${line#*=} value=${value%%,*} # 48.299999
+        case $value in
+          '' | .* | *[!0-9.]* | *.*.*) continue ;;
+          *.?*) tenth=${value#*.} value=${value%.*}${tenth%"${tenth#?}"}00 ;;
+          *) value=${value%.}000 ;;
+        esac
+        [ "$value" -le "${cpu_temperature:-0}" ] || cpu_temperature=$value
+        ;;
+      'now Current '*) break ;;
+    esac
+  done <<END
+$(ask_phone thermalservice)
+END
+}
+
+set_screen() { # screen: on, off, dozing; power_save: 0, 1; suspends: how often the phone slept since boot; '' = not known
+  case $(ask_phone power | sed -n '/^ *mWakefulness=/{s/.*=//;p;q;}') in
+    Awake | Dreaming) screen=on ;; # it dreams on the screen
+    Asleep) screen=off ;;
+    Dozing) screen=dozing ;;
+    *) screen='' ;;
+  esac
+  power_save=$($in_time settings get global low_power 2>/dev/null </dev/null)
+  case $power_save in 0 | 1) ;; *) power_save='' ;; esac
+  { read -r suspends <"$sys/power/suspend_stats/success"; } 2>/dev/null || suspends=''
+}
+
+set_heat() { # heat: in words, of thermal status $1, by PowerManager's names; '' = none
+  case $1 in
+    1) heat='1 (light)' ;;
+    2) heat='2 (moderate)' ;;
+    3) heat='3 (severe)' ;;
+    4) heat='4 (critical)' ;;
+    5) heat='5 (emergency)' ;;
+    6) heat='6 (shutdown)' ;;
+    *) heat='' && return ;;
+  esac
+  heat="the phone's thermal status is $heat"
+}
+
+put_phone_state() { # $1: before, when the gate has just asked for battery and heat, or after
+  if [ "$1" = after ]; then set_battery && set_thermal; fi
+  set_screen
+  put_known "$1.battery_percent" "$battery_percent"
+  [ -z "$battery_temperature" ] || put "$1.battery_temperature_c" "$((battery_temperature / 10)).$((battery_temperature % 10))"
+  put_known "$1.battery_status" "$battery_status"
+  put_known "$1.plugged" "$plugged"
+  put_known "$1.thermal_status" "$thermal_status"
+  put_known "$1.screen" "$screen"
+  put_known "$1.power_save" "$power_save"
+  put_known "$1.suspends" "$suspends"
 }
 
 # ---- The energy meter: what is read stays as it is, since some counters exceed the 32 bits in which mksh counts ----
@@ -580,8 +714,8 @@ read_meter() { # reading: value,value,... in the order of meter_names; fails whe
     pmic) read_pmic && [ "$rails" = "$meter_names" ] || return 1 ;;
     command)
       # shellcheck disable=SC2086
-      reading=$($in_time sh -c "$energy_command" 2>/dev/null </dev/null) || return 1
-      case $reading in *,*) return 1 ;; esac
+      reading=$($in_time sh -c "($energy_command$newline) && echo done" 2>/dev/null </dev/null)
+      case $reading in *,*) return 1 ;; *done) reading=${reading%done} reading=${reading%"$newline"} ;; *) return 1 ;; esac
       ;;
   esac
   reading=${reading#,}
@@ -648,15 +782,19 @@ $block$tab$start_utc$tab$boot_id$tab$meter$tab$meter_unit$tab$meter_names$tab${m
 
 # ---- The gate before a run ----
 
-set_unfit() { # hot, busy: why this moment is a bad one to measure; '' = fit. short: the part of busy that is about memory
-  hot='' short=''
+# hot, busy: why this moment is a bad one to measure; '' = fit. short: the part of busy that is about memory; flat: the part
+# of hot that is about the battery, for which the script waits as for heat
+set_unfit() {
+  hot='' short='' flat=''
   set_memory
   [ "${available_kb:-$reserve_kb}" -ge "$reserve_kb" ] ||
     short="$((available_kb / 1024)) MB of memory are available, below the reserve of $((reserve_kb / 1024)) MB"
   busy=$short
+  [ "$is_phone" = no ] || look_at_phone
   if [ "$max_temperature_c" -gt 0 ]; then
     set_temperature
-    [ "${temperature:-0}" -le $((max_temperature_c * 1000)) ] || hot="$((temperature / 1000)) C, above $max_temperature_c C"
+    [ "${temperature:-0}" -le $((max_temperature_c * 1000)) ] ||
+      hot="$((temperature / 1000)) C, above $max_temperature_c C${hot:+; $hot}"
   fi
   set_throttled
   set_held_back "${throttled:-0}"
@@ -666,6 +804,19 @@ set_unfit() { # hot, busy: why this moment is a bad one to measure; '' = fit. sh
   case $threads in '' | *[!0-9]*) wanted=1 ;; *) wanted=$threads ;; esac
   [ "$wanted" -lt "$cpus" ] || wanted=$cpus
   [ "$others" -le $((cpus - wanted)) ] || busy="${busy:+$busy; }$others other processes wanted the $cpus CPUs, $wanted needed"
+}
+
+look_at_phone() { # adds to what set_unfit sets
+  set_battery
+  set_thermal
+  set_heat "$thermal_status"
+  hot=$heat
+  if [ "$max_battery_temperature_c" -gt 0 ] && [ "${battery_temperature:-0}" -gt $((max_battery_temperature_c * 10)) ]; then
+    hot="${hot:+$hot; }the battery is at $((battery_temperature / 10)) C, above $max_battery_temperature_c C"
+  fi
+  [ "${battery_percent:-100}" -ge "$min_battery_percent" ] || flat="the battery is at $battery_percent %, below $min_battery_percent %"
+  hot="$hot${hot:+${flat:+; }}$flat"
+  [ "$(getprop init.svc.bootanim 2>/dev/null)" != running ] || busy="${busy:+$busy; }the phone is still starting"
 }
 
 pause_if_late() { # ends the script when the machine goes back before a run like the longest so far would end
@@ -704,8 +855,11 @@ wait_until_fit() { # with an end: a machine that does not become fit is measured
 
 # ---- Settings of the machine: changed where that is asked, and put back ----
 
-set_found() { # found: what setting $1 is: a file's content, or, of mode:<file>, its mode. Fails where that cannot be read
+# found: what setting $1 is: a file's content; of mode:<file>, its mode; of global:<name>, the setting of that name of Android,
+# null where it has none. Fails where that cannot be read.
+set_found() {
   case $1 in
+    global:*) found=$($in_time settings get global "${1#global:}" 2>/dev/null </dev/null) ;;
     mode:*) found=$(stat -c %a "${1#mode:}" 2>/dev/null) ;;
     *) { read -r found <"$1"; } 2>/dev/null ;;
   esac
@@ -718,10 +872,12 @@ write_settings() { # $1: lines path=value; as root where that is needed. Fails w
     printf '%s' "$wanted" |
       $as_root sh -c '
         while IFS="=" read -r path value; do
-          case $path in
+          case $path=$value in
             mode:*) chmod "$value" "${path#mode:}" ;;
+            global:*=null) settings delete global "${path#global:}" ;;
+            global:*) settings put global "${path#global:}" "$value" ;;
             *) [ ! -e "$path" ] || echo "$value" >"$path" ;;
-          esac
+          esac >/dev/null </dev/null
         done' 2>/dev/null
     refused=''
     while IFS='=' read -r path value; do
@@ -763,9 +919,9 @@ set_control() { # nothing is measured under other conditions than were asked for
   fi
   if command -v setsid >/dev/null 2>&1; then launcher=setsid; fi
   if [ -n "$pin_cpus" ]; then
-    taskset -c "$pin_cpus" true >/dev/null 2>&1 ||
+    set_pinning ||
       die 77 "benchmark_run_pin_cpus is '$pin_cpus', but 'taskset -c $pin_cpus' does not work here: install taskset (util-linux), or name CPUs that this machine has ($cpus), such as 0 or 0-1"
-    launcher="$launcher taskset -c $pin_cpus"
+    launcher="$launcher $pinning"
   fi
   if [ "$nice" -ne 0 ]; then
     try_nice || { nice_as_root='sudo -n' && try_nice; } ||
@@ -778,6 +934,7 @@ set_control() { # nothing is measured under other conditions than were asked for
       for file in $meter_files; do { read -r _ <"$sys/$file"; } 2>/dev/null || change "mode:$sys/$file" 444; done
       ;;
   esac
+  [ "$is_phone$stay_awake" != yesyes ] || wake_up
   [ -n "$wanted_settings" ] || return 0
   rm -f "$run_dir/tmp/keeper.sleeper"
   keep_control &
@@ -786,9 +943,42 @@ set_control() { # nothing is measured under other conditions than were asked for
   write_file "$control" "boot_id=$boot_id
 keeper=$keeper_pid $started
 $earlier" || die 73 "disk full: cannot write $control, which tells what to put back; make room and start again"
-  write_settings "$wanted_settings" ||
+  write_settings "$wanted_settings" || can_do_without ||
     die 77 "cannot write '$unset_value' to $unset_path, neither as this user nor by 'sudo -n'; log in as root, allow sudo without a password, or leave benchmark_run_governor, benchmark_run_disable_turbo and benchmark_run_energy_unlock unset"
   say "changed until the end of the campaign: $(echo "$wanted_settings" | tr '\n' ' ')"
+}
+
+wake_up() { # nobody asked for this in particular, so that a phone that refuses is measured as it is
+  set_battery
+  case $plugged in '' | none) return 0 ;; esac # it would stay awake only until the screen's own time is over
+  change global:stay_on_while_plugged_in 7
+  $in_time input keyevent KEYCODE_WAKEUP >/dev/null 2>&1 </dev/null
+  $in_time wm dismiss-keyguard >/dev/null 2>&1 </dev/null # an app must be in front; a lock with a PIN stays
+}
+
+can_do_without() { # what was refused; of all settings it is the last
+  case $unset_path in
+    global:*) say "this phone lets nobody keep it awake: it does not take '$unset_value' for $unset_path" ;;
+    *) return 1 ;;
+  esac
+}
+
+set_pinning() { # pinning: words that start a command on $pin_cpus; fails where they do not
+  pinning="taskset -c $pin_cpus"
+  # shellcheck disable=SC2086
+  ! $pinning true >/dev/null 2>&1 || return 0
+  mask=0 # toybox knows only this
+  for range in $(echo "$pin_cpus" | tr , ' '); do
+    cpu=${range%-*}
+    case $cpu-${range#*-} in *[!0-9-]* | *[0-9][0-9][0-9]*) return 1 ;; esac
+    while [ "$cpu" -le "${range#*-}" ]; do
+      mask=$((mask | 1 << cpu))
+      cpu=$((cpu + 1))
+    done
+  done
+  pinning="taskset $(printf %x "$mask")"
+  # shellcheck disable=SC2086
+  $pinning true >/dev/null 2>&1
 }
 
 try_nice() {
@@ -810,23 +1000,27 @@ put_control() { # what holds for every run, for the sidecar
 
 restore_control() { # fails when the machine does not take its earlier settings; then they stay on record
   [ -e "$control" ] || return 0
-  earlier='' control_boot='' keeper='' keeper_started=''
+  earlier='' lasting='' control_boot='' keeper='' keeper_started=''
   while IFS='=' read -r key value; do
     case $key in
       boot_id) control_boot=$value ;;
       keeper) keeper=${value% *} keeper_started=${value#* } ;;
       /* | mode:/*) earlier="$earlier$key=$value$newline" ;;
+      global:*) lasting="$lasting$key=$value$newline" ;; # Android writes these down
     esac
   done <"$control"
-  if [ "$control_boot" != "$boot_id" ]; then
-    say "what was changed on this machine is undone by its restart"
-  else
+  if [ "$control_boot" = "$boot_id" ]; then
     end_keeper
-    if ! write_settings "$earlier"; then
+    lasting=$earlier$lasting
+  elif [ -n "$earlier" ]; then
+    say "what was changed on this machine is undone by its restart"
+  fi
+  if [ -n "$lasting" ]; then
+    if ! write_settings "$lasting"; then
       say "error: cannot put '$unset_value' back to $unset_path; as root: sh '$run_dir/run_benchmark.sh' restore"
       return 1
     fi
-    say "put back: $(echo "$earlier" | tr '\n' ' ')"
+    say "put back: $(echo "$lasting" | tr '\n' ' ')"
   fi
   rm -f "$control"
 }
@@ -852,13 +1046,14 @@ keep_control() { # a helper that outlives a killed script, to put back what it c
 # ---- One run ----
 
 watchdog() { # ends the runner after timeout_s, or when memory runs out. Nobody is killed once the script itself is gone.
-  if [ "$reserve_kb" -eq 0 ] && [ "$meter" = none ] && [ -z "$already_set" ]; then
+  if [ "$reserve_kb" -eq 0 ] && [ "$meter" = none ] && [ -z "$already_set" ] && [ "$is_phone" = no ]; then
     doze "$timeout_s" watchdog
   else
     seen=0 looked=0
     set_now
     until_s=$((${now_s%%.*} + timeout_s))
     while [ "${now_s%%.*}" -lt "$until_s" ]; do
+      earlier_s=${now_s%%.*}
       doze 1 watchdog
       ! is_left_behind || exit 0
       [ "$reserve_kb" -eq 0 ] || look_at_memory
@@ -867,6 +1062,8 @@ watchdog() { # ends the runner after timeout_s, or when memory runs out. Nobody 
       looked=$((looked + 1))
       [ "$meter" = none ] || [ $((looked % energy_interval_s)) -ne 0 ] || look_at_meter
       set_now
+      # The uptime goes on while a phone sleeps; what a helper waits for does not.
+      [ "$is_phone" = no ] || [ $((${now_s%%.*} - earlier_s)) -le "$longest_look_s" ] || : >"$run_dir/tmp/slept"
     done
   fi
   ! is_left_behind || exit 0
@@ -922,7 +1119,7 @@ measure() {
   [ "$free_kb" -ge "$min_free_kb" ] ||
     die 73 "disk full: $free_kb kB free in $run_dir, at least $min_free_kb kB wanted; make room and start again, nothing that was measured is lost"
   log=$run_dir/tmp/$run.log
-  (cd "$run_dir/tmp" && rm -f ./*.log ./*.meta timed_out throttled out_of_memory samples ended watchdog.sleeper)
+  (cd "$run_dir/tmp" && rm -f ./*.log ./*.meta slept timed_out throttled out_of_memory samples ended watchdog.sleeper)
   meta=
   for key in campaign host run block repetition phase model variant runner threads delegate batch_size input_size timeout_s model_file model_sha256; do
     eval "put $key \"\$$key\""
@@ -938,6 +1135,8 @@ measure() {
   # It would be ended at once, which says nothing about its configuration.
   [ -z "$short" ] ||
     die 71 "memory is short before run $run begins: $short; end other programs or lower benchmark_run_min_available_mb, and start again, nothing that was measured is lost"
+  [ -z "$flat" ] ||
+    die 69 "before run $run begins $flat; charge the phone (plugged in now: ${plugged:-not known}) or lower benchmark_run_min_battery_percent, and start again, nothing that was measured is lost"
   put waited_s "$waited_s"
   put_known unfit "$hot${hot:+${busy:+; }}$busy"
   [ "$boot_id" = - ] || put boot_id "$boot_id"
@@ -946,6 +1145,9 @@ measure() {
   put_machine_state before
   ticks_before=$ticks swapped_before=$pages_swapped count_before=$throttle_count governor_before=$current_governor throttled_before=$throttled
   swap_free_before=$swap_free_kb oom_kills_before=$oom_kills
+  if [ "$is_phone" = yes ]; then
+    swap_free_before='' thermal_before=$thermal_status power_save_before=$power_save suspends_before=$suspends
+  fi
   already_set=
   [ $((${throttled:-0} >> 16 & 15)) -eq 0 ] || already_set=yes
   be_runner tell
@@ -1004,6 +1206,7 @@ run_process() { # sets exit_code and end_s
   watchdog_pid=
   [ -z "$sample" ] || echo "$sample" >>"$run_dir/tmp/samples"
   ! kill -KILL "-$runner_pid" 2>/dev/null || say "run $run left processes behind, which were ended"
+  [ "$exit_code" -eq 0 ] || end_outside
   runner_pid=
 }
 
@@ -1017,7 +1220,7 @@ set_failure() { # failure: why the run gave nothing, where more is known than it
   { read -r failure <"$run_dir/tmp/out_of_memory"; } 2>/dev/null && return 0
   failure=$(sed -n '/^ERROR: out of memory/{s/^ERROR: //;p;q;}' "$log")
   [ -z "$failure" ] && [ "$exit_code" -eq 137 ] || return 0
-  if [ -z "$oom_kills" ]; then
+  if [ -z "$oom_kills" ] || [ "$is_phone" = yes ]; then # a phone's lowmemorykiller is not counted
     failure="killed (signal 9), perhaps by the kernel because memory ran out"
   elif [ "$oom_kills" = "$oom_kills_before" ]; then
     failure="killed (signal 9) by somebody; the kernel counts no process that it ended because memory ran out"
@@ -1053,7 +1256,22 @@ set_reasons() { # reasons: why what was measured is not what this machine can do
       because "other virtual machines took $((100 * steal / all)) % of the CPU time (steal), above $max_steal_percent %"
   fi
   [ "$current_governor" = "$governor_before" ] || because "the governor changed from ${governor_before:-?} to ${current_governor:-?}"
+  [ "$is_phone" = no ] || set_phone_reasons
   [ "$has_awk" = no ] || check_log
+}
+
+set_phone_reasons() { # adds to reasons
+  [ "${thermal_status:-0}" -gt "${thermal_before:-0}" ] || thermal_status=$thermal_before
+  set_heat "$thermal_status"
+  [ -z "$heat" ] || because "$heat"
+  case $power_save_before$power_save in *1*) because "the phone's battery saver is on" ;; esac
+  difference=0
+  [ -z "$suspends_before" ] || [ -z "$suspends" ] || set_difference "$suspends" "$suspends_before"
+  if [ "$difference" -gt 0 ]; then
+    because "the phone slept during the run ($difference times)"
+  elif [ -e "$run_dir/tmp/slept" ]; then
+    because "the phone slept during the run"
+  fi
 }
 
 set_steal() { # steal, all: ticks of this run, of user nice system idle iowait irq softirq steal; what follows is part of these
@@ -1603,6 +1821,7 @@ stop_by_signal() { # $1: exit code
   if [ -n "$runner_pid" ]; then
     signal_tree KILL "$runner_pid"
     wait "$runner_pid" 2>/dev/null
+    end_outside
   fi
   state=stopped message="stopped; start it again to go on"
   write_progress

@@ -16,9 +16,9 @@ from tests.labs.sshroots import BARE_ETC, LAB_USER, SSHD_CONFIG, debian
 
 DISK_MB = 1500
 PACKAGES = (
-    *("base-files", "bash", "busybox-static", "coreutils", "curl", "dash", "debianutils", "findutils", "grep", "gzip"),
-    *("hostname", "iproute2", "libc-bin", "libgomp1", "libstdc++6", "linux-image-cloud-arm64", "mawk", "mount"),
-    *("openssh-server", "procps", "python3", "sed", "tar", "util-linux"),
+    *("base-files", "bash", "busybox-static", "coreutils", "curl", "dash", "debianutils", "diffutils", "findutils"),
+    *("grep", "gzip", "hostname", "iproute2", "libc-bin", "libgomp1", "libstdc++6", "linux-image-cloud-arm64", "mawk"),
+    *("mksh", "mount", "openssh-server", "original-awk", "procps", "python3", "sed", "tar", "toybox", "util-linux"),
 )
 # Links that the packages' scripts would have made.
 LINKS = {"usr/bin/sh": "dash", "usr/bin/awk": "mawk", "usr/bin/which": "which.debianutils"}

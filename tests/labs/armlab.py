@@ -1,4 +1,4 @@
-"""A 64-bit ARM machine in QEMU, on a machine of any kind, which calls itself a Raspberry Pi.
+"""A 64-bit ARM machine in QEMU, on a machine of any kind: it calls itself a Raspberry Pi, and may have a phone in it.
 
 usage: python -m tests.labs.armlab install            make what the machine needs, once
        python -m tests.labs.armlab up                 start it; prints an inventory and stays until `down`
@@ -9,17 +9,19 @@ Its processor is emulated, so times measured on it mean nothing. What is written
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import io
 import os
 import shlex
-import socket
 import subprocess
 import tarfile
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from tests.labs import armimage, cli, common, sshroots
+from tests.labs import adblab, armimage, cli, common, sshroots
 from tests.labs.common import LabError, run, spawn
 
 COMPATIBLE = {
@@ -27,11 +29,21 @@ COMPATIBLE = {
     "Raspberry Pi 5": ("raspberrypi,5-model-b", "brcm,bcm2712"),
 }
 BOOT_DEADLINE_S = 180
+PHONE_PORT = 5555
 RESET = f"""
 pkill -KILL -u lab || true
+pkill -KILL -f '[/]phone\\.sh' || true
 find /home/lab /tmp /srv -mindepth 1 -delete
 rm -rf /etc/vcgencmd
 cp -r /{armimage.DEFAULT_ANSWERS} /etc/vcgencmd
+"""
+# Starts the phone in /srv/phone, and waits until it says its port.
+PHONE = f"""
+cd /srv/phone
+FILES=$PWD/files PROGRAMS='{" ".join(adblab.PROGRAMS)}' PYTHON= ADBD='--address 0.0.0.0 --port {PHONE_PORT}' \\
+    BOOT_ID=$(cat /proc/sys/kernel/random/uuid) setsid unshare {" ".join(adblab.NAMESPACES)} --fork --kill-child \\
+    sh files/phone.sh </dev/null >said 2>log &
+until grep -q '^{PHONE_PORT}$' said; do kill -0 $! || {{ cat log >&2; exit 1; }}; sleep 0.1; done
 """
 RECIPE = (armimage, sshroots)
 
@@ -111,7 +123,7 @@ class ArmLab:
 
     def _start(self, image: Path, host_key: str) -> None:
         for _ in range(5):
-            self.port = _free_port()
+            self.port, self.phone_port = common.free_port(), common.free_port()
             self.known_hosts.write_text(f"[127.0.0.1]:{self.port} {host_key}", encoding="ascii")
             with (self.directory / "qemu.log").open("w") as log:
                 self._process = spawn(
@@ -130,7 +142,9 @@ class ArmLab:
         raise LabError(f"no port of 127.0.0.1 stays free long enough: {said}")
 
     def _qemu(self, image: Path) -> list[str]:
-        nic = f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{self.port}-:22"
+        ports = {self.port: 22, self.phone_port: PHONE_PORT}
+        forwarded = "".join(f",hostfwd=tcp:127.0.0.1:{ours}-:{its}" for ours, its in ports.items())
+        nic = f"user,id=net,restrict=on{forwarded}"
         return [
             *("qemu-system-aarch64", "-M", "virt", *self.hardware, "-accel", "tcg,thread=multi"),
             *("-nographic", "-nodefaults", "-no-reboot", "-serial", f"file:{self.directory}/console.log"),
@@ -168,9 +182,23 @@ class ArmLab:
         self.shell(f"cat > /etc/vcgencmd.new && mv /etc/vcgencmd.new {file}", stdin=f"{text}\n")
 
     def reset(self) -> None:
-        """Make the machine as it was at first: lab's processes ended and files removed, vcgencmd's answers as made."""
+        """Make the machine as it was at first: no phone, lab without processes and files, vcgencmd's answers."""
         common.end_kept_connections(self.directory)
         self.shell(RESET)
+
+    def phone(self, public_key: str) -> str:
+        """Start a phone in the machine that trusts a key of adb; return its serial number, for `adb connect`."""
+        archive = io.BytesIO()
+        with tempfile.TemporaryDirectory() as directory, tarfile.open(fileobj=archive, mode="w:gz") as archived:
+            files = Path(directory, "files")
+            files.mkdir()
+            adblab.install(files)
+            files.with_name("adb_keys").write_text(public_key, encoding="ascii")
+            archived.add(directory, ".")
+        unpack = "mkdir /srv/phone && base64 -d | tar -x -z --no-same-owner -C /srv/phone"
+        self.shell(unpack, stdin=base64.b64encode(archive.getvalue()).decode())
+        self.shell(PHONE)
+        return f"127.0.0.1:{self.phone_port}"
 
     def shell(self, command: str, user: str = "root", stdin: str = "") -> str:
         """Run a command on the machine; return its output, or raise LabError when it fails."""
@@ -188,12 +216,6 @@ class ArmLab:
         host = {"ansible_host": "127.0.0.1", "ansible_port": self.port}
         host |= common.ansible_ssh(self.directory, self.known_hosts, "lab")
         return {"all": {"hosts": {"pi": host | {"ansible_python_interpreter": "/usr/bin/python3"} | hostvars}}}
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import os
 import platform
 import shlex
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -35,6 +36,7 @@ TOOLS = {
         "mawk": "mawk",
         "mksh": "mksh",
         "original-awk": "original-awk",
+        "toybox": "toybox",
     },
     "sshlab": {
         "ip": "iproute2",
@@ -43,6 +45,15 @@ TOOLS = {
         "mmdebstrap": "mmdebstrap",
         "nsenter": "util-linux",
         "ssh": "openssh-client",
+        "unshare": "util-linux",
+    },
+    "adblab": {
+        "adb": "adb",
+        "losetup": "mount",
+        "mke2fs": "e2fsprogs",
+        "mksh": "mksh",
+        "original-awk": "original-awk",
+        "toybox": "toybox",
         "unshare": "util-linux",
     },
     "armlab": {
@@ -97,6 +108,13 @@ def wait_for(what: str, seconds: float, check: Callable[[], object], pause_s: fl
         if time.monotonic() > deadline:
             raise LabError(f"waited {seconds} s in vain for {what}")
         time.sleep(pause_s)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that is free now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
 # What a machine must have
@@ -209,6 +227,19 @@ def own_directory() -> Iterator[Path]:
             stack.enter_context(locked(directory))
             stack.callback(shutil.rmtree, directory, ignore_errors=True)  # ssh may just be removing files of its own
         yield directory
+
+
+def fill(file: Path, mb: int | None = None) -> None:
+    """Have a file use up so many MB of its disk, or as much as there is, to the last byte."""
+    disk = os.statvfs(file.parent)
+    free = disk.f_bavail * disk.f_frsize
+    with file.open("ab", buffering=0) as filler, contextlib.suppress(OSError):  # until it is full
+        end = filler.tell()
+        wanted = end + (free + 2**20 if mb is None else mb * 2**20)
+        os.posix_fallocate(filler.fileno(), end, min(wanted - end, free * 9 // 10))
+        end = filler.seek(0, os.SEEK_END)
+        while end < wanted:
+            end += filler.write(bytes(min(disk.f_bsize, wanted - end)))
 
 
 # SSH

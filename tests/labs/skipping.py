@@ -8,12 +8,13 @@ from typing import TypeVar
 
 import pytest
 
+from tests.labs.adblab import AdbLab
 from tests.labs.armlab import ArmLab
 from tests.labs.chilab import ChiLab
 from tests.labs.common import missing_packages
 from tests.labs.sshlab import SshLab
 
-Lab = TypeVar("Lab", SshLab, ArmLab, ChiLab)
+Lab = TypeVar("Lab", SshLab, AdbLab, ArmLab, ChiLab)
 
 
 def needs(part: str) -> None:

@@ -330,16 +330,7 @@ class SshLab:
 
     def fill(self, i: int, mb: int | None = None) -> None:
         """Use up so many MB of a host's small disk, or as much as there is, to the last byte."""
-        work = self._work(i)
-        disk = os.statvfs(work)
-        free = disk.f_bavail * disk.f_frsize
-        with (work / ".fill").open("ab", buffering=0) as file, contextlib.suppress(OSError):  # until it is full
-            end = file.tell()
-            wanted = end + (free + 2**20 if mb is None else mb * 2**20)
-            os.posix_fallocate(file.fileno(), end, min(wanted - end, free * 9 // 10))
-            end = file.seek(0, os.SEEK_END)
-            while end < wanted:
-                end += file.write(bytes(min(disk.f_bsize, wanted - end)))
+        common.fill(self._work(i) / ".fill", mb)
 
     def unfill(self, i: int) -> None:
         """Give back what fill() used."""

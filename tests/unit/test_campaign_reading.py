@@ -133,6 +133,9 @@ def test_all_columns_of_a_run():
         "control": "none",
         "phase": "measure",
         "energy_meter": "",
+        "delegation": "",
+        "plugged": "",
+        "screen": "",
         "outlier": "",
         "iteration_wall_us": [8000, 8100, 8050],
     }
@@ -214,6 +217,15 @@ def test_reading_twice_gives_the_same():
         ("model_file=MobileNet.float32.tflite", "model_file=VGG16", "invalid",
          "the log is of 'MobileNet.float32.tflite', but the sidecar says 'VGG16'"),
         ("threads=4\n", "threads=1\n", "invalid", "the log is of 4 threads, but the sidecar says 1"),
+        ("boot_id", "before.thermal_status=0\nafter.thermal_status=2\nboot_id", "invalid",
+         "the phone's thermal status is 2 (moderate)"),
+        ("boot_id", "before.thermal_status=0\nafter.thermal_status=0\nbefore.power_save=0\nboot_id", "ok", ""),
+        ("boot_id", "before.thermal_status=9\nboot_id", "invalid",
+         "the phone's thermal status is 9 (not known to this kit)"),
+        ("boot_id", "after.power_save=1\nboot_id", "invalid", "the phone was saving power (battery saver is on)"),
+        ("boot_id", "before.suspends=7\nafter.suspends=8\nboot_id", "invalid",
+         "the phone was suspended during the run (1 times)"),
+        ("boot_id", "before.suspends=7\nafter.suspends=7\nboot_id", "ok", ""),
     ],
 )  # fmt: skip
 def test_what_a_sidecar_says(pi, old, new, status, reason):
@@ -228,6 +240,20 @@ def test_throttling_that_was_over_before_the_run_is_no_doubt(pi):
     edit(sidecar_file, "before.throttled=0x0", "before.throttled=0x50000")
     edit(sidecar_file, "after.throttled=0x0", "after.throttled=0x50000")
     assert one(pi)["status"] == "ok"
+
+
+def test_the_phone_around_a_run(pi):
+    of_phone = ("battery_percent", "battery_temperature_c", "plugged", "thermal_status", "screen")
+    assert one(pi)[list(of_phone)].isin([""]).sum() + one(pi)[list(of_phone)].isna().sum() == 5
+    state = {
+        "battery_percent": (80, 79), "battery_temperature_c": ("31.2", "33.9"), "battery_status": ("charging",) * 2,
+        "plugged": ("usb", "none"), "thermal_status": (0, 0), "screen": ("on", "on"),
+    }  # fmt: skip
+    lines = [f"{when}.{key}={pair[i]}\n" for key, pair in state.items() for i, when in enumerate(("before", "after"))]
+    edit(pi / "runs" / LOG.replace(".log", ".meta"), "boot_id", "".join(lines) + "boot_id")
+    row = one(pi)
+    assert row[list(of_phone)].tolist() == [80, 33.9, "usb, none", 0, "on"]
+    assert row["status"] == "ok"
 
 
 def test_a_machine_that_was_not_fit_is_a_warning(pi):

@@ -11,7 +11,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.edgebench.testbed.plugins.module_utils.host_facts import HostFactsError, parse, reconcile
+from ansible_collections.edgebench.testbed.plugins.module_utils.host_facts import (
+    HostFactsError,
+    access,
+    parse,
+    reconcile,
+)
+
+from tests import android_tools
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "roles" / "host_facts" / "files" / "collect_facts.sh"
@@ -324,6 +331,95 @@ def test_another_machine_stops_the_campaign(now, then, said):
 @pytest.mark.parametrize("previous", ["", '{"schema": 1, "ho', "[]"])
 def test_an_earlier_record_that_cannot_be_read_stops_the_campaign(now, previous):
     assert "h/host.json: not a host record" in reconcile(previous, now, "h/host.json", False)["problem"]
+
+
+# --- phones ---
+
+
+def phone(**properties):
+    return machine(getprop="\n".join(f"[ro.{key.replace('__', '.')}]: [{value}]" for key, value in properties.items()))
+
+
+@pytest.mark.parametrize(
+    ("abi", "expected"),
+    [
+        ("arm64-v8a", "aarch64"),
+        pytest.param("armeabi-v7a", "armv7l", id="32-bit programs on a 64-bit kernel"),
+        ("x86_64", "x86_64"),
+        ("", "aarch64"),
+    ],
+)
+def test_architecture_of_a_phone_is_that_of_its_programs(abi, expected):
+    text = phone(build__version__release="9", product__cpu__abi=abi).replace("== end", "== machine\naarch64\n== end")
+    assert record_of(text)["arch"] == expected
+
+
+@pytest.mark.parametrize(
+    ("properties", "expected"),
+    [
+        pytest.param({"soc__manufacturer": "QTI", "soc__model": "SM8550"}, "Qualcomm SM8550", id="since Android 12"),
+        pytest.param({"board__platform": "sdm660", "hardware": "qcom"}, "Qualcomm SDM660", id="a number"),
+        pytest.param({"board__platform": "kona", "hardware": "qcom"}, "Qualcomm kona", id="a name"),
+        pytest.param({"board__platform": "mt6789", "hardware": "mt6789"}, "MT6789", id="MediaTek"),
+        pytest.param({"hardware": "ranchu"}, None, id="an emulator"),
+    ],
+)
+def test_chip_of_a_phone(properties, expected):
+    assert record_of(phone(build__version__release="12", **properties))["soc"] == expected
+
+
+@pytest.mark.parametrize(
+    ("maker", "model", "expected"),
+    [("samsung", "SM-G991B", "samsung SM-G991B"), ("OnePlus", "ONEPLUS A6013", "ONEPLUS A6013"), ("", "X", "X")],
+)
+def test_model_of_a_phone(maker, model, expected):
+    record = record_of(phone(product__manufacturer=maker, product__model=model))
+    assert record["board_model"] == record["platform_label"] == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("GLES: Mali-G76 MC4", "Mali-G76 MC4"),
+        (" GLES: Qualcomm, Adreno (TM) 610", "Adreno (TM) 610"),
+        (
+            "GLES: Qualcomm, Adreno (TM) 730, OpenGL ES 3.2 V@0615.60 (GIT@16c1863, I69, 167) (Date:01/19/23)",
+            "Adreno (TM) 730, OpenGL ES 3.2 V@0615.60",
+        ),
+    ],
+)
+def test_gpu_of_a_phone(line, expected):
+    assert record_of(machine(surfaceflinger=line))["gpu"] == expected
+
+
+def test_a_phone_has_a_directory_for_adbs_user():
+    text = (DATA / "mi_a2.txt").read_text(encoding="utf-8")
+    assert access(text) == {"home": "/data/local/tmp", "uid": 2000, "python_path": None, "time_s": 1795660000}
+
+
+def test_an_update_of_a_phone_stops_the_campaign_and_cores_that_it_switched_off_do_not():
+    now = record_of((DATA / "mi_a2.txt").read_text(encoding="utf-8"))
+    fewer_cores = now | {"cpus": 6, "cores": 6, "cpu_max_mhz": 1843.2, "microarchitecture": "Kryo 2xx Silver"}
+    assert reconcile(json.dumps(now), fewer_cores, "x", False)["problem"] == ""
+    updated = reconcile(json.dumps(now), now | {"android_build": "xiaomi/later"}, "x", False)["problem"]
+    assert f"(android_build: {now['android_build']} -> xiaomi/later)" in updated
+
+
+def test_script_on_a_phone(tmp_path):
+    """Of its properties it tells none that says whose phone it is; mksh has Android's tools."""
+    system = android_tools.install(tmp_path / "system")
+    for name, text in {
+        "getprop": "[ro.product.model]: [Mi A2]\n[ro.serialno]: [f00f00]\n[ro.build.version.release]: [10]",
+        "dumpsys": "Build configuration:\nGLES: Qualcomm, Adreno (TM) 512, OpenGL ES 3.2 V@331.0 (GIT@1)\nlayers",
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\ncat <<'END'\n{text}\nEND\n")
+        (tmp_path / name).chmod(0o755)
+    text = ask(["mksh"], path=f"{tmp_path}:{system}")
+    assert "f00f00" not in text
+    record = record_of(text)
+    assert (record["android"], record["os"], record["board_model"]) == ("10", "Android 10", "Mi A2")
+    assert record["gpu"] == "Adreno (TM) 512, OpenGL ES 3.2 V@331.0"
+    assert record["cpus"] == os.cpu_count()
 
 
 # --- the script ---

@@ -13,6 +13,11 @@ from ansible_collections.edgebench.testbed.plugins.plugin_utils.host_shell impor
 from tests.fake_connection import FakeConnection
 
 
+@pytest.fixture(params=["dash", "android"])
+def connection(request, tmp_path):
+    return FakeConnection(tmp_path / "host", request.param)
+
+
 @pytest.fixture
 def there(tmp_path):
     """A campaign's directory on a host: a plan, two runs, and a third that is still being measured."""
@@ -31,75 +36,75 @@ def names(directory):
 WHOLE = ["plan.tsv", "runs/1.log", "runs/1.meta", "runs/2.log", "runs/2.meta", "script.log"]
 
 
-def test_whole_runs_come_home_and_only_once(there, tmp_path):
+def test_whole_runs_come_home_and_only_once(there, tmp_path, connection):
     home = tmp_path / "home"
-    fetched, conflicts = logs.collect(HostShell(FakeConnection(), "box"), str(there), home)
+    fetched, conflicts = logs.collect(HostShell(connection, "box"), str(there), home)
     assert (sorted(fetched), conflicts) == (WHOLE, [])
     assert names(home) == WHOLE
-    assert logs.collect(HostShell(FakeConnection(), "box"), str(there), home) == ([], [])
+    assert logs.collect(HostShell(connection, "box"), str(there), home) == ([], [])
     (there / "DONE").write_text("done")
     (there / "runs/3.meta").write_text("m3")
     (there / "script.log").write_text("begin end")
-    fetched, _ = logs.collect(HostShell(FakeConnection(), "box"), str(there), home)
+    fetched, _ = logs.collect(HostShell(connection, "box"), str(there), home)
     assert fetched == ["script.log", "runs/3.log", "runs/3.meta", "DONE"], "logs before sidecars, DONE last"
     assert (home / "script.log").read_text() == "begin end"
 
 
-def test_what_the_host_decided_comes_home_before_the_runs_that_follow_from_it(there, tmp_path):
+def test_what_the_host_decided_comes_home_before_the_runs_that_follow_from_it(there, tmp_path, connection):
     home = tmp_path / "home"
     (there / "iterations.tsv").write_text("chosen")
     (there / "stopping.tsv").write_text("one\n")
     (there / "idle.tsv").write_text("block 1\n")
-    fetched, _ = logs.collect(HostShell(FakeConnection(), "box"), str(there), home)
+    fetched, _ = logs.collect(HostShell(connection, "box"), str(there), home)
     assert fetched[:4] == ["plan.tsv", "iterations.tsv", "stopping.tsv", "idle.tsv"]
     (there / "stopping.tsv").write_text("one\ntwo\n")
     (there / "idle.tsv").write_text("block 1\nblock 2\n")
     (there / "iterations.tsv").write_text("chosen otherwise")
-    _, conflicts = logs.collect(HostShell(FakeConnection(), "box"), str(there), home)
+    _, conflicts = logs.collect(HostShell(connection, "box"), str(there), home)
     assert conflicts == ["iterations.tsv"]
     assert (home / "stopping.tsv").read_text() == "one\ntwo\n"
     assert (home / "idle.tsv").read_text() == "block 1\nblock 2\n"
 
 
-def test_a_host_that_lost_all_is_given_back_what_it_had_decided_and_else_keeps_its_own(there, tmp_path):
+def test_a_host_that_lost_all_is_given_back_what_it_had_decided_and_else_keeps_its_own(there, tmp_path, connection):
     home = tmp_path / "home"
     (there / "iterations.tsv").write_text("chosen")
     (there / "stopping.tsv").write_text("one\n")
     (there / "idle.tsv").write_text("block 1\n")
-    logs.collect(HostShell(FakeConnection(), "box"), str(there), home)
+    logs.collect(HostShell(connection, "box"), str(there), home)
     for new, stopping in (("empty", None), ("younger", "one\ntwo\n")):
         (tmp_path / new).mkdir()
         if stopping:
             (tmp_path / new / "stopping.tsv").write_text(stopping)
-        assert logs.restore(HostShell(FakeConnection(), "box"), str(tmp_path / new), home, set()) == ["1", "2"]
+        assert logs.restore(HostShell(connection, "box"), str(tmp_path / new), home, set()) == ["1", "2"]
         assert (tmp_path / new / "iterations.tsv").read_text() == "chosen"
         assert (tmp_path / new / "idle.tsv").read_text() == "block 1\n"
         assert (tmp_path / new / "stopping.tsv").read_text() == (stopping or "one\n")
 
 
-def test_a_check_writes_nothing(there, tmp_path):
-    fetched, _ = logs.collect(HostShell(FakeConnection(), "box"), str(there), tmp_path / "home", check=True)
+def test_a_check_writes_nothing(there, tmp_path, connection):
+    fetched, _ = logs.collect(HostShell(connection, "box"), str(there), tmp_path / "home", check=True)
     assert sorted(fetched) == WHOLE
     assert not (tmp_path / "home").exists()
 
 
-def test_nothing_there_is_no_error(tmp_path):
-    assert logs.collect(HostShell(FakeConnection(), "box"), str(tmp_path / "nowhere"), tmp_path / "home") == ([], [])
+def test_nothing_there_is_no_error(tmp_path, connection):
+    assert logs.collect(HostShell(connection, "box"), str(tmp_path / "nowhere"), tmp_path / "home") == ([], [])
 
 
-def test_what_differs_stays_as_it_is_and_the_rest_comes_home(there, tmp_path):
+def test_what_differs_stays_as_it_is_and_the_rest_comes_home(there, tmp_path, connection):
     home = tmp_path / "home"
     (home / "runs").mkdir(parents=True)
     (home / "runs/2.log").write_text("somebody's notes")
-    _, conflicts = logs.collect(HostShell(FakeConnection(), "box"), str(there), home)
+    _, conflicts = logs.collect(HostShell(connection, "box"), str(there), home)
     assert conflicts == ["runs/2.log"]
     assert (home / "runs/2.log").read_text() == "somebody's notes"
     assert names(home) == WHOLE
 
 
-def test_more_files_than_fit_one_exchange(there, tmp_path, monkeypatch):
+def test_more_files_than_fit_one_exchange(there, tmp_path, monkeypatch, connection):
     monkeypatch.setattr(logs, "BATCH", 4)
-    logs.collect(HostShell(FakeConnection(), "box"), str(there), tmp_path / "home")
+    logs.collect(HostShell(connection, "box"), str(there), tmp_path / "home")
     assert names(tmp_path / "home") == WHOLE
 
 
@@ -131,13 +136,13 @@ def test_a_cut_archive_is_said_so(packed, tmp_path):
         logs.unpack(packed[:700], tmp_path, {"runs/two.log": sha256("two")})
 
 
-def test_a_host_that_lost_runs_is_given_back_what_is_home(there, tmp_path):
+def test_a_host_that_lost_runs_is_given_back_what_is_home(there, tmp_path, connection):
     home = tmp_path / "home"
-    logs.collect(HostShell(FakeConnection(), "box"), str(there), home)
+    logs.collect(HostShell(connection, "box"), str(there), home)
     (there / "runs/1.meta").unlink()
     (there / "runs/1.log").write_text("cut sho")  # a log without a sidecar is not a run
-    assert logs.restore(HostShell(FakeConnection(), "box"), str(there), home, {"2"}) == ["1"]
+    assert logs.restore(HostShell(connection, "box"), str(there), home, {"2"}) == ["1"]
     assert (there / "runs/1.log").read_text() == "one"
     assert (there / "runs/1.meta").read_text() == "m1"
-    assert logs.collect(HostShell(FakeConnection(), "box"), str(there), home) == ([], [])
-    assert logs.restore(HostShell(FakeConnection(), "box"), str(there), home, {"1", "2"}) == []
+    assert logs.collect(HostShell(connection, "box"), str(there), home) == ([], [])
+    assert logs.restore(HostShell(connection, "box"), str(there), home, {"1", "2"}) == []

@@ -369,7 +369,7 @@ def test_progress_says_that_the_plan_may_end_early(host):
         process.wait(timeout=30)
 
 
-@pytest.mark.parametrize("shell", ["dash", "mksh"])  # busybox has awk built in
+@pytest.mark.parametrize("shell", ["dash", "android"])  # busybox has awk built in
 def test_without_awk_everything_is_run_by_the_flags_as_they_are(shell, tmp_path):
     host = Host(shell, tmp_path / "run")
     host.prepare(["ok"], campaign=ADAPTIVE | AUTO | {"max_repetitions": 4})

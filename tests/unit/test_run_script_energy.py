@@ -276,8 +276,12 @@ def test_a_meter_that_was_asked_for_and_cannot_be_had_keeps_it_from_beginning(da
 def denied(host) -> Host:
     """A host whose counters may not be read: by a user, or by root without the right to overrule modes."""
     if os.geteuid() == 0:
-        drop = ["setpriv", "--inh-caps=-all", "--bounding-set=-dac_override,-dac_read_search"]
-        if not shutil.which("setpriv") or subprocess.run([*drop, "true"], check=False).returncode:
+        drop = [
+            shutil.which("setpriv") or "setpriv",
+            "--inh-caps=-all",
+            "--bounding-set=-dac_override,-dac_read_search",
+        ]
+        if not shutil.which(drop[0]) or subprocess.run([*drop, "true"], check=False).returncode:
             pytest.skip("needs setpriv (util-linux), to be refused as root")
         host.shell = [*drop, *host.shell]
     put_rapl(host)

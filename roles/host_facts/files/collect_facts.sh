@@ -113,4 +113,19 @@ timeout 5 vcgencmd version
 echo '== pmic' # of a Raspberry Pi 5
 timeout 5 vcgencmd pmic_read_adc
 
+# Of Android's properties those that say what the phone is, and none that says whose it is.
+echo '== getprop'
+getprop | while IFS= read -r line; do
+    case $line in
+    '[ro.product.manufacturer]'* | '[ro.product.model]'* | '[ro.product.cpu.abi]'* | '[ro.build.version.release]'* | \
+        '[ro.build.version.sdk]'* | '[ro.build.fingerprint]'* | '[ro.soc.m'* | '[ro.board.platform]'* | \
+        '[ro.hardware]'*) echo "$line" ;;
+    esac
+done
+
+echo '== surfaceflinger'
+timeout 5 dumpsys SurfaceFlinger </dev/null | while IFS= read -r line; do
+    case $line in *GLES:*) echo "$line" && break ;; esac
+done
+
 echo '== end'

@@ -91,6 +91,9 @@ _ARM_IMPLEMENTERS = {
     0xC0: "Ampere",
 }
 
+_ANDROID_ARCHS = {"arm64-v8a": "aarch64", "armeabi-v7a": "armv7l", "x86_64": "x86_64", "x86": "i686"}
+_SOC_MAKERS = {"QTI": "Qualcomm", "Mediatek": "MediaTek"}
+
 _ARM_CORES = {
     0x41: {
         0xB76: "ARM1176", 0xC05: "Cortex-A5", 0xC07: "Cortex-A7", 0xC08: "Cortex-A8", 0xC09: "Cortex-A9",
@@ -108,6 +111,11 @@ _ARM_CORES = {
     0x46: {0x001: "A64FX"},
     0x48: {0xD01: "Kunpeng-920"},
     0x4E: {0x000: "Denver", 0x003: "Denver 2", 0x004: "Carmel"},
+    0x51: {
+        0x201: "Kryo", 0x205: "Kryo", 0x211: "Kryo", 0x800: "Kryo 2xx Gold", 0x801: "Kryo 2xx Silver",
+        0x802: "Kryo 3xx Gold", 0x803: "Kryo 3xx Silver", 0x804: "Kryo 4xx Gold", 0x805: "Kryo 4xx Silver",
+    },
+    0x53: {0x001: "Exynos-M1", 0x002: "Exynos-M3", 0x003: "Exynos-M4", 0x004: "Exynos-M5"},
     0x6D: {0xD49: "Neoverse-N2"},  # Azure Cobalt 100
     0xC0: {0xAC3: "AmpereOne", 0xAC4: "AmpereOne A"},
 }
@@ -121,6 +129,11 @@ _PLACEHOLDERS = {
 
 NOT_COMPARED = ("schema", "host", "platform_label", "collected_utc", "clock_offset_s", "cpu_mhz", "sensors")
 """Fields that may differ between two looks at the same machine, or that are not about the machine."""
+
+NOT_COMPARED_OF_PHONES = (
+    *("cpus", "cores", "sockets", "threads_per_core", "cpu_model", "microarchitecture", "cpu_max_mhz", "cpu_min_mhz"),
+)
+"""What a phone changes by itself, at any time: it switches cores off, which then are not told of, and limits clocks."""
 
 CALIBRATED = ("bogomips", "memory_total_mb")
 """Fields that every boot measures anew: the same when within 1 %."""
@@ -153,6 +166,8 @@ def parse(text: str, host: str, platform_label: str | None, collected_utc: str) 
     lscpu = _fields(raw.get("lscpu", ()))
     memory = _fields(raw.get("meminfo", ()))
     first = {name: lines[0].strip() for name, lines in raw.items() if lines}
+    properties = _properties(raw)
+    android = properties.get("ro.build.version.release")
     uses_arm = "CPU implementer" in cpu
 
     arm_cores = _arm_cores(raw.get("cpuinfo", ())) if uses_arm else None
@@ -160,14 +175,15 @@ def parse(text: str, host: str, platform_label: str | None, collected_utc: str) 
     # ARM kernels give no name, or one like "ARMv7 Processor rev 3 (v7l)"
     cpu_model = arm_cores or lscpu_model or cpu.get("model name") if uses_arm else cpu.get("model name") or lscpu_model
     # containers may not see the device tree; a Raspberry Pi's kernel says it in /proc/cpuinfo too
-    board = _named(files.get("/proc/device-tree/model")) or _named(cpu.get("Model"))
+    board = _phone_model(properties) or _named(files.get("/proc/device-tree/model")) or _named(cpu.get("Model"))
     return {
         "schema": SCHEMA,
         "host": host,
         "platform_label": platform_label or _label(board or cpu_model) or host,
         "collected_utc": collected_utc,
         "clock_offset_s": None,  # whoever asked knows
-        "arch": _arch(first.get("machine") or files.get("/proc/sys/kernel/arch"), first.get("long_bit")),
+        "arch": _ANDROID_ARCHS.get(properties.get("ro.product.cpu.abi"))
+        or _arch(first.get("machine") or files.get("/proc/sys/kernel/arch"), first.get("long_bit")),
         "hostname": files.get("/proc/sys/kernel/hostname"),
         "board_model": board or _dmi_model(files),
         "cpu_model": cpu_model,
@@ -176,6 +192,7 @@ def parse(text: str, host: str, platform_label: str | None, collected_utc: str) 
         else cpu.get("vendor_id") or lscpu.get("Vendor ID"),
         "microarchitecture": arm_cores if uses_arm else _x86_microarchitecture(cpu, lscpu),
         **_topology(files, raw.get("cpuinfo", ()), lscpu),
+        **({"sockets": 1} if android else {}),  # kernels of phones count clusters of cores
         "bogomips": _float(cpu.get("bogomips") or cpu.get("BogoMIPS") or lscpu.get("BogoMIPS")),
         **_clocks_mhz(files, cpu, lscpu),
         **_caches_kb(files, lscpu),
@@ -183,7 +200,7 @@ def parse(text: str, host: str, platform_label: str | None, collected_utc: str) 
         "memory_total_mb": _mb(memory.get("MemTotal")),
         "swap_total_mb": _mb(memory.get("SwapTotal")),
         "kernel": files.get("/proc/sys/kernel/osrelease"),
-        "os": _os_name(raw.get("os_release", ())),
+        "os": f"Android {android}" if android else _os_name(raw.get("os_release", ())),
         "governor": ", ".join(sorted(set(_matching(files, r"cpu\d+/cpufreq/scaling_governor").values()))) or None,
         "turbo": _turbo(files),
         "virtualization": _virtualization(raw, files, cpu, lscpu),
@@ -195,6 +212,11 @@ def parse(text: str, host: str, platform_label: str | None, collected_utc: str) 
         ),
         "musl": _search(r"^musl libc.*\nVersion (\S+)", raw.get("libc", ())),
         "sensors": [*sorted(_matching(files, r"thermal_zone\d+/type").values()), *_energy_meters(files, raw)],
+        "android": android,
+        "android_api": _int(properties.get("ro.build.version.sdk")),
+        "android_build": properties.get("ro.build.fingerprint"),
+        "soc": _soc(properties, cpu) if android else None,
+        "gpu": _gpu(raw.get("surfaceflinger", ())),
     }
 
 
@@ -203,10 +225,12 @@ def access(text: str) -> dict[str, Any]:
 
     Returns:
         ``home``, ``uid``, ``python_path`` (of python3) and ``time_s`` (the machine's clock, Unix time); unknown = None.
+        On Android ``home`` is the directory that adb's user can write to, since its own is ``/``.
     """
-    fields = dict(line.split("=", 1) for line in _sections(text, "").get("user", ()) if "=" in line)
+    raw = _sections(text, "")
+    fields = dict(line.split("=", 1) for line in raw.get("user", ()) if "=" in line)
     return {
-        "home": fields.get("home") or None,
+        "home": "/data/local/tmp" if _properties(raw) else fields.get("home") or None,
         "uid": _int(fields.get("uid")),
         "python_path": fields.get("python") or None,
         "time_s": _int(fields.get("time")),
@@ -235,10 +259,11 @@ def reconcile(previous: str | None, now: dict[str, Any], source: str, allow_chan
     except ValueError:
         then = None
     if isinstance(then, dict):
+        not_compared = NOT_COMPARED + (NOT_COMPARED_OF_PHONES if now.get("android") else ())
         changes = [
             f"{name}: {_shown(then[name])} -> {_shown(value)}"
             for name, value in now.items()
-            if name not in NOT_COMPARED and not _same(name, then.get(name), value)
+            if name not in not_compared and not _same(name, then.get(name), value)
         ]
         if not changes:
             label = {"platform_label": now["platform_label"]}
@@ -355,6 +380,39 @@ def _label(model: str | None) -> str | None:
 def _arch(machine: str | None, long_bit: str | None) -> str | None:
     """Return the architecture that programs are built for, which on a 64-bit kernel may be the 32-bit one."""
     return {"aarch64": "armv7l", "x86_64": "i686"}.get(machine or "", machine) if long_bit == "32" else machine
+
+
+def _properties(raw: dict[str, list[str]]) -> dict[str, str]:
+    """Read Android's `[key]: [value]` lines; {} elsewhere."""
+    matches = (re.fullmatch(r"\[(.*?)\]: \[(.+)\]", line) for line in raw.get("getprop", ()))
+    return {match[1]: match[2] for match in matches if match}
+
+
+def _phone_model(properties: dict[str, str]) -> str | None:
+    """`Xiaomi Mi A2`; a model that begins with its maker's name, as OnePlus's do, stays as it is."""
+    maker, model = properties.get("ro.product.manufacturer"), properties.get("ro.product.model")
+    if maker and model and model.lower().startswith(maker.lower()):
+        return model
+    return " ".join(filter(None, (maker, model))) or None
+
+
+def _soc(properties: dict[str, str], cpu: dict[str, str]) -> str | None:
+    """Name a phone's chip: by its own properties since Android 12, else by the kernel or the platform's name."""
+    maker, model = properties.get("ro.soc.manufacturer"), properties.get("ro.soc.model")
+    if maker and model:
+        return f"{_SOC_MAKERS.get(maker, maker)} {model}"
+    if hardware := cpu.get("Hardware"):
+        return re.sub(r"Qualcomm Technologies,? Inc\.?", "Qualcomm", hardware)
+    platform = properties.get("ro.board.platform")
+    if platform is None:
+        return None
+    name = platform.upper() if re.search(r"\d", platform) else platform  # sdm660, but kona
+    return f"Qualcomm {name}" if properties.get("ro.hardware") == "qcom" else name
+
+
+def _gpu(surfaceflinger: list[str]) -> str | None:
+    """Name and driver of a phone's GPU from `GLES: Qualcomm, Adreno (TM) 512, OpenGL ES 3.2 V@331.0 (GIT@...) ...`."""
+    return _search(r"GLES: (?:[^,]*, )?(\S.*?, OpenGL ES \S+ \S+|\S.*)", surfaceflinger)
 
 
 def _x86_microarchitecture(cpu: dict[str, str], lscpu: dict[str, str]) -> str | None:

@@ -13,7 +13,7 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
@@ -106,7 +106,12 @@ class HostShell:
         return reply
 
     def _exchange(self, command: str, stdin: bytes) -> Reply:
-        rc, stdout, stderr = self._connection.exec_command(command, in_data=stdin or None, sudoable=False)
+        try:
+            rc, stdout, stderr = self._connection.exec_command(command, in_data=stdin or None, sudoable=False)
+        except AnsibleConnectionFailure:
+            raise
+        except AnsibleError as exc:  # of a plugin that reaches the host, and cannot do it there
+            raise HostError(str(exc)) from None
         said = bytes(stderr).decode(errors="replace")
         if match := _FRAME.match(bytes(stdout)):
             return Reply(int(match[2]), match[1], said)
@@ -136,6 +141,8 @@ _REFUSALS = {
         "no machine: {name} is not leased; play playbooks/provision.yml or site.yml"
     ),
     r"(?P<why>no machine: .*)": "{why}",
+    # The connection plugin adb says itself what to do.
+    r"(?P<why>adb: (unauthorized|no (permissions|serial|program|address))\b.*)": "{why}",
     r"Could not resolve hostname (?P<name>[^\s:]+)": "no address is known for the name {name}: see ansible_host",
 }
 _SILENCES = (
@@ -154,7 +161,7 @@ def explain(message: str) -> str:
     for pattern, words in _REFUSALS.items():
         if match := re.search(pattern, message, re.DOTALL):
             return words.format(**match.groupdict())
-    if match := re.search(_SILENCES, message):
+    if not message.startswith("adb: ") and (match := re.search(_SILENCES, message)):
         return f"no answer ({match[0]})"
     return " ".join(message.split())
 
