@@ -10,9 +10,9 @@ set -e
 read -r pid rest < /proc/self/stat
 echo "$pid"
 if [ ! -d root/system ]; then
-    mkdir -p root/system/etc/answers root/data/local/tmp root/data/misc/adb root/data/system/answers root/mnt/tests \
-        root/dev root/proc root/sdcard root/sys root/usr root/vendor
-    cp "$FILES/fake_benchmark_model.sh" root/mnt/tests/
+    mkdir -p root/system/etc/answers root/data/app root/data/local/tmp root/data/misc/adb root/data/system/answers \
+        root/mnt/tests root/dev root/proc root/sdcard root/sys root/usr root/vendor
+    cp "$FILES/fake_benchmark_model.sh" "$FILES/android/benchmark_model.sh" "$FILES/android/app.sh" root/mnt/tests/
     ln -s system/etc root/etc
     cp -a "$FILES/bin" root/system/
     for program in $PROGRAMS; do cp "$(command -v "$program")" root/system/bin/; done
@@ -24,7 +24,8 @@ if [ ! -d root/system ]; then
     echo "ro.product.cpu.abi=$abi" >> root/system/build.prop
     echo 'shell:x:2000:2000::/:/system/bin/sh' > root/system/etc/passwd
     echo 'shell:x:2000:' > root/system/etc/group
-    chmod 777 root/data/system/answers
+    echo '11-26 02:30:51.123     1     1 I boot    : done' > root/data/system/log
+    chmod 777 root/data/app root/data/system/answers root/data/system/log
     [ ! -f adb_keys ] || cp adb_keys root/data/misc/adb/
 fi
 for libraries in /lib /lib64 /usr/lib /usr/lib64; do
