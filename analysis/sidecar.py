@@ -193,7 +193,9 @@ def cpu_shares(facts: Mapping[str, str]) -> tuple[float | None, float | None]:
     if total <= 0:
         return None, None
     user, nice, system, _, _, irq, softirq, steal = spent
-    own = _difference(_cpu_s(facts, "after.children_times"), _cpu_s(facts, "before.children_times"))
+    own = None
+    if facts.get("runner") != "benchmark_apk":  # an app is a process of Android's, not of the script's
+        own = _difference(_cpu_s(facts, "after.children_times"), _cpu_s(facts, "before.children_times"))
     # Ticks are coarser than the runner's own time, so a quiet machine can come out slightly below zero.
     other = None if own is None else max(0.0, user + nice + system + irq + softirq - own * TICKS_PER_S)
     return 100 * steal / total, None if other is None else 100 * other / total

@@ -17,6 +17,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from ansible_collections.edgebench.testbed.plugins.plugin_utils.host_shell import SHA256
 
 from tests import playing
 from tests.fake_phone import PACKAGE, FakePhone
@@ -409,6 +410,22 @@ def test_the_app_is_installed_once_and_measures(play, tmp_path):
     assert f"adb uninstall {PACKAGE} (pm install: Failure [INSTALL_FAILED_UPDATE_INCOMPATIBLE: Pack" in message
 
 
+def install_app(phone, says):
+    phone.put("pm_says", f"{says}\n")
+    words = ["sh", "-c", SHA256 + (ROOT / "roles/benchmark_runner/files/ensure_app.sh").read_text(), "sh", "install"]
+    words += [PACKAGE, phone.sha256, phone.apk]
+    return subprocess.run(words, env={"PATH": phone.path}, capture_output=True, text=True, check=False)
+
+
+def test_an_app_of_an_old_kind_is_installed_all_the_same(tmp_path):
+    phone = FakePhone(tmp_path / "phone")
+    done = install_app(
+        phone, "Failure [INSTALL_FAILED_DEPRECATED_SDK_VERSION: App package must target at least SDK 23]"
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+    assert [line.split()[2] for line in phone.asked] == ["-r", "--bypass-low-target-sdk-block"]
+
+
 @pytest.mark.parametrize(
     ("says", "reason"),
     [
@@ -425,10 +442,7 @@ def test_the_app_is_installed_once_and_measures(play, tmp_path):
     ],
 )
 def test_why_the_app_cannot_be_installed(tmp_path, says, reason):
-    phone = FakePhone(tmp_path / "phone")
-    phone.put("pm_says", f"{says}\n")
-    words = ["mksh", ROOT / "roles/benchmark_runner/files/ensure_app.sh", "install", PACKAGE, "0" * 64, phone.apk]
-    done = subprocess.run(words, env={"PATH": phone.path}, capture_output=True, text=True, check=False)
+    done = install_app(FakePhone(tmp_path / "phone"), says)
     assert done.returncode == 1
     assert reason in done.stdout
     assert done.stdout.count("\n") == 1

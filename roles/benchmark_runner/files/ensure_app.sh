@@ -19,6 +19,10 @@ look() {
 [ "$1" = install ] || { look && exit; }
 said=$(pm install -r -d -g "$apk" </dev/null 2>&1)
 case $said in
+    *INSTALL_FAILED_DEPRECATED_SDK_VERSION*) # Android 14 and later, of apps that are built for Android 5
+        said=$(pm install --bypass-low-target-sdk-block -r -d -g "$apk" </dev/null 2>&1) ;;
+esac
+case $said in
     *Success*)
         [ "$(look)" != same ] || exit 0
         why="Android says that it is installed, and has another file in its place" ;;
