@@ -859,7 +859,10 @@ wait_until_fit() { # with an end: a machine that does not become fit is measured
 # null where it has none. Fails where that cannot be read.
 set_found() {
   case $1 in
-    global:*) found=$($in_time settings get global "${1#global:}" 2>/dev/null </dev/null) ;;
+    global:*)
+      found=$($in_time settings get global "${1#global:}" 2>/dev/null </dev/null)
+      [ -n "$found" ]
+      ;;
     mode:*) found=$(stat -c %a "${1#mode:}" 2>/dev/null) ;;
     *) { read -r found <"$1"; } 2>/dev/null ;;
   esac
@@ -881,7 +884,11 @@ write_settings() { # $1: lines path=value; as root where that is needed. Fails w
         done' 2>/dev/null
     refused=''
     while IFS='=' read -r path value; do
-      set_found "$path" && [ "$found" != "$value" ] && refused="$refused$path=$value$newline"
+      if set_found "$path"; then
+        [ "$found" = "$value" ] || refused="$refused$path=$value$newline"
+      else
+        case $path in global:*) refused="$refused$path=$value$newline" ;; esac # a file may be gone; this is an Android that is not up
+      fi
     done <<END
 $wanted
 END
@@ -943,9 +950,11 @@ set_control() { # nothing is measured under other conditions than were asked for
   write_file "$control" "boot_id=$boot_id
 keeper=$keeper_pid $started
 $earlier" || die 73 "disk full: cannot write $control, which tells what to put back; make room and start again"
-  write_settings "$wanted_settings" || can_do_without ||
+  if write_settings "$wanted_settings"; then
+    say "changed until the end of the campaign: $(echo "$wanted_settings" | tr '\n' ' ')"
+  elif ! can_do_without; then
     die 77 "cannot write '$unset_value' to $unset_path, neither as this user nor by 'sudo -n'; log in as root, allow sudo without a password, or leave benchmark_run_governor, benchmark_run_disable_turbo and benchmark_run_energy_unlock unset"
-  say "changed until the end of the campaign: $(echo "$wanted_settings" | tr '\n' ' ')"
+  fi
 }
 
 wake_up() { # nobody asked for this in particular, so that a phone that refuses is measured as it is

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -68,7 +69,7 @@ SETTINGS = """
 cat >/dev/null
 cd {machine}/settings || exit 1
 case $1 in
-    get) cat "$3" 2>/dev/null || echo null ;;
+    get) [ -e silent ] || cat "$3" 2>/dev/null || echo null ;;
     put) [ -e refused ] || echo "$4" >"$3" ;;
     delete) rm -f "$3" ;;
 esac
@@ -160,7 +161,7 @@ def test_what_the_services_do_to_answer_does_not_look_like_other_work(phone):
 def test_what_a_phone_does_not_tell_is_not_noted(phone):
     for service in ("battery", "thermalservice", "power"):
         (phone.machine / "dumpsys" / service).unlink()
-    (phone.machine / "settings/low_power").unlink()
+    shutil.rmtree(phone.machine / "settings")
     sidecar = measure_one(phone)
     assert set(state(sidecar, "before")) == set(state(sidecar, "after")) == {"children_times"}
     assert "invalid" not in sidecar
@@ -280,6 +281,14 @@ def test_a_phone_that_is_plugged_in_is_kept_awake_and_let_go(phone):
     assert phone.get("input") == "keyevent KEYCODE_WAKEUP"
 
 
+def test_what_the_setting_was_must_be_known_before_it_is_changed(phone):
+    phone.put("settings/silent", "")
+    phone.prepare(["ok"])
+    done = phone()
+    assert (done.returncode, "changed until the end" in done.stdout) == (0, False)
+    assert stay_on(phone) == "0"
+
+
 @pytest.mark.parametrize(("battery", "wanted"), [(UNPLUGGED, True), (BATTERY, False)])
 def test_a_phone_on_its_battery_or_that_shall_not_is_left_alone(phone, battery, wanted):
     phone.put("dumpsys/battery", battery)
@@ -295,6 +304,7 @@ def test_a_phone_that_refuses_is_measured_as_it_is(phone):
     done = phone()
     assert done.returncode == 0
     assert "lets nobody keep it awake" in done.stdout
+    assert "changed until the end" not in done.stdout
     assert phone.done()["finished"] == 1
     assert not (phone.run_dir / "control").exists()
 
@@ -315,7 +325,11 @@ def test_a_restart_does_not_undo_what_android_writes_down(phone):
     (phone.machine / "settings/stay_on_while_plugged_in").unlink()
     hang(phone)
     phone.put("proc/sys/kernel/random/boot_id", "boot-2")
+    phone.put("settings/silent", "")
     phone.prepare(["ok"])
+    refused = phone("restore")
+    assert (refused.returncode, "cannot put 'null' back" in refused.stdout) == (77, True), "Android is not up yet"
+    (phone.machine / "settings/silent").unlink()
     restored = phone("restore")
     assert (restored.returncode, "put back: global:stay_on_while_plugged_in=null" in restored.stdout) == (0, True)
     assert not (phone.machine / "settings/stay_on_while_plugged_in").exists()
