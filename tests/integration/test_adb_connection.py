@@ -131,9 +131,11 @@ def test_a_file_that_cannot_be_copied_is_named(lab, phone, tmp_path):
     small, big = tmp_path / "small", tmp_path / "big"
     small.write_bytes(b"x")
     big.write_bytes(os.urandom(3 * 2**20))
-    with pytest.raises(AnsibleError, match="cannot fetch /data/none: remote object '/data/none' does not exist"):
-        phone.fetch_file("/data/none", str(tmp_path / "none"))
-    assert not (tmp_path / "none").exists()
+    with pytest.raises(AnsibleError, match=r"cannot fetch /system/none: .*No such file"):
+        phone.fetch_file("/system/none", str(tmp_path / "none"))
+    with pytest.raises(AnsibleError, match="cannot fetch /system: it is a directory"):
+        phone.fetch_file("/system", str(tmp_path / "none"))
+    assert not list(tmp_path.glob("none*"))
     with pytest.raises(AnsibleError, match=r"cannot write /system/none: .*Permission denied"):
         phone.put_file(str(small), "/system/none")
     phone.exec_command(f"mkdir /{DATA}/directory")
@@ -144,8 +146,9 @@ def test_a_file_that_cannot_be_copied_is_named(lab, phone, tmp_path):
     with pytest.raises(AnsibleError, match=f"cannot write /{DATA}/big: .*No space left"):
         phone.put_file(str(big), f"/{DATA}/big")
     assert not list((lab.root(0) / DATA).glob("big*"))
-    with pytest.raises(HostError, match=r"cannot write .*No space left"):
-        HostShell(phone, "phone0", patience_s=60).run("cat", stdin=big.read_bytes())
+    shell, parcel = HostShell(phone, "phone0", patience_s=60), Parcel(f"/{DATA}/m.tflite", "0" * 64, src=big)
+    with pytest.raises(HostError, match=r"cannot write \S+/m.tflite \(3.1 MB\): .*No space left"):
+        deliver(shell, [(parcel, 0)])
 
 
 def test_what_a_killed_play_left_is_removed_after_a_day(lab, phone):
@@ -171,6 +174,9 @@ def test_a_file_that_arrives_otherwise_is_noticed(lab, phone, tmp_path):
         tool.chmod(0o755)
         with pytest.raises(AnsibleError, match=f"not arrive whole: its sha256 is {wrong} on the device"):
             phone.put_file(str(sent), f"/{DATA}/file")
+        with pytest.raises(AnsibleError, match=f"not come whole: its sha256 is {wrong} on the device"):
+            phone.fetch_file("/system/build.prop", str(tmp_path / "fetched"))
+        assert not (tmp_path / "fetched").exists()
         tool.unlink()
         with pytest.raises(AnsibleError, match="has no sha256sum"):
             phone.put_file(str(sent), f"/{DATA}/file")
@@ -199,14 +205,22 @@ def test_a_link_that_is_cut_in_mid_command_is_no_success(lab, i, how, said):
         saying = pool.submit(refused, connection, f"echo begin; : >/{DATA}/begun; sleep 60")
         begun(lab, i, "begun")
         lab.cut(i, how)
-        assert saying.result() == "adb: " + said.format(serial=lab.serial(i))
+        assert saying.result().startswith(f"adb: {said.format(serial=lab.serial(i))}; see to its cable")
     connection.reset()
     message = refused(connection)
     assert f"no answer from {lab.serial(i)} (" in message
     assert not is_refusal(message), "it may come back"
     lab.heal(i)
-    connection.reset()
-    assert connection.exec_command("echo back") == (0, b"back\n", b"")
+    assert connect(lab.serial(i)).exec_command("echo back") == (0, b"back\n", b"")
+
+
+def test_a_link_that_is_dead_is_noticed_when_a_file_is_copied(lab, tmp_path):
+    connection = connect(lab.serial(0), timeout_s=2)
+    connection.exec_command("true")
+    lab.cut(0, "silent")
+    (tmp_path / "file").touch()
+    with pytest.raises(AnsibleConnectionFailure, match="gave no sign of life for 3 s"):
+        connection.put_file(str(tmp_path / "file"), f"/{DATA}/file")
 
 
 def test_a_silent_command_on_a_phone_that_answers_goes_on(phone):
@@ -225,7 +239,8 @@ def test_a_phone_that_reboots_is_out_of_reach_until_it_is_back(lab, phone, monke
         assert reply.result().text == "run\nrun\n"
 
 
-def test_a_phone_that_does_not_trust_us_says_what_to_do(lab, phone):
+def test_a_phone_that_does_not_trust_us_says_what_to_do(lab):
+    phone = connect(lab.serial(0), timeout_s=1)
     lab.authorize(0, False)
     lab.adb("disconnect", lab.serial(0))
     message = refused(phone)

@@ -12,6 +12,7 @@ from ansible_collections.edgebench.testbed.plugins.plugin_utils.adb import (
     listing,
     trouble,
 )
+from ansible_collections.edgebench.testbed.plugins.plugin_utils.host_shell import is_refusal
 
 LIST = """* daemon not running; starting now at tcp:5037
 * daemon started successfully
@@ -46,7 +47,7 @@ def test_the_list_of_devices_is_read():
         pytest.param("x", "unauthorized", "", "unauthorized: x does not trust this computer's key", id="no key"),
         pytest.param("x", "no permissions", "", "no permissions: this user may not use the USB device x", id="udev"),
         pytest.param("x", "offline", "", "x is offline: it is connected and does not answer", id="offline"),
-        pytest.param("x", "recovery", "", "x is not ready (recovery); boot Android on it", id="recovery"),
+        pytest.param("x", "recovery", "", "x is not ready (recovery); unlock it, or boot Android on it", id="recovery"),
         pytest.param(
             "10.0.0.7:5555",
             "",
@@ -72,7 +73,10 @@ def test_the_list_of_devices_is_read():
 )
 def test_a_device_that_cannot_be_used_is_explained(serial, state, said, expected):
     listed = [Listed("R58", "device", "SM_G973F"), Listed("HT7", "unauthorized", "")]
-    assert trouble(serial, state, said, listed).startswith(expected)
+    message = trouble(serial, state, said, listed)
+    assert message.startswith(expected)
+    # What HostShell does not wait for, with the word that the connection plugin puts in front.
+    assert is_refusal(f"adb: {message}") == message.startswith(("unauthorized", "no permissions", "no address"))
 
 
 @pytest.mark.parametrize(
@@ -92,13 +96,15 @@ def test_a_link_that_broke_is_told(said, expected):
 
 @pytest.fixture
 def client(tmp_path):
-    """Make a program that stands for the client: what it prints for devices -l, and on stderr."""
+    """Make a program that stands for the client: what it prints, on stderr too. What it is called with is in calls."""
 
     def make(stdout: str, stderr: str = "", code: int = 0) -> str:
         (tmp_path / "stdout").write_text(stdout)
         (tmp_path / "stderr").write_text(stderr)
         program = tmp_path / "adb"
-        program.write_text(f"#!/bin/sh\ncat {tmp_path}/stderr >&2\ncat {tmp_path}/stdout\nexit {code}\n")
+        program.write_text(
+            f'#!/bin/sh\ncd {tmp_path} && echo "$*" >>calls && cat stderr >&2 && cat stdout && exit {code}\n'
+        )
         program.chmod(0o755)
         return str(program)
 
@@ -126,9 +132,34 @@ def test_a_device_of_usb_is_waited_for(client, tmp_path, monkeypatch):
     Device("R58M123ABC", program, timeout_s=60).connect()
 
 
+def test_the_user_has_time_to_trust_us(client, tmp_path, monkeypatch):
+    program = client(LIST)
+    with pytest.raises(AdbError, match=r"^unauthorized: HT7A1B2C3 does not trust"):
+        Device("HT7A1B2C3", program, timeout_s=0).connect()
+    accepted = LIST.replace("HT7A1B2C3              unauthorized", "HT7A1B2C3              device")
+    monkeypatch.setattr(adb.time, "sleep", lambda _: (tmp_path / "stdout").write_text(accepted))
+    Device("HT7A1B2C3", program, timeout_s=60).connect()
+
+
+def test_a_device_of_usb_that_is_offline_is_connected_anew(client, tmp_path, monkeypatch):
+    program = client(LIST.replace("R58M123ABC             device", "R58M123ABC             offline"))
+    monkeypatch.setattr(adb.time, "sleep", lambda _: (tmp_path / "stdout").write_text(LIST))
+    Device("R58M123ABC", program, timeout_s=60).connect()
+    assert (tmp_path / "calls").read_text().count("-s R58M123ABC reconnect\n") == 1
+
+
+def test_a_server_that_hangs_is_told(tmp_path, monkeypatch):
+    program = tmp_path / "adb"
+    program.write_text("#!/bin/sh\nexec sleep 600\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(adb, "CLIENT_S", 0.2)
+    with pytest.raises(AdbError, match=r"does not answer within 0.2 s; end it \(adb kill-server\)"):
+        Device("x", str(program)).connect()
+
+
 def test_a_device_that_waiting_does_not_help_is_not_waited_for(client):
-    for serial in ("HT7A1B2C3", "0123456789ABCDEF", ""):
-        with pytest.raises(AdbError, match=r"^(unauthorized|no permissions|no serial): "):
+    for serial in ("0123456789ABCDEF", ""):
+        with pytest.raises(AdbError, match=r"^(no permissions|no serial): "):
             Device(serial, client(LIST), timeout_s=10_000).connect()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible_collections.edgebench.testbed.plugins.plugin_utils import host_shell
 from ansible_collections.edgebench.testbed.plugins.plugin_utils.host_shell import HostError, HostShell, explain
 
@@ -87,6 +87,32 @@ def test_a_refusal_is_not_tried_again(shell, connection):
     connection.trouble = refuse
     with pytest.raises(AnsibleConnectionFailure, match="me@pi is refused"):
         shell.run("echo here")
+    assert len(connection.commands) == 1
+
+
+def test_while_it_waits_it_says_why_and_in_the_end_what_to_do(shell, connection, monkeypatch):
+    said = []
+    monkeypatch.setattr(shell, "say", said.append)
+    told = "adb: no answer from 10.0.0.7:5555 (Connection refused); is it on?"
+
+    def lost(number, *_):
+        shell.patience_s = 60 if number == 1 else 0
+        raise AnsibleConnectionFailure(told)
+
+    connection.trouble = lost
+    with pytest.raises(AnsibleConnectionFailure) as failure:
+        shell.run("echo here")
+    assert said == [f"out of reach for 0 s, trying again: {told.removesuffix('; is it on?')}"]
+    assert str(failure.value) == told
+
+
+def test_what_the_connection_cannot_do_on_the_host_is_the_hosts_error(shell, connection):
+    def full(*_):
+        raise AnsibleError("cannot write /data/x: No space left on device")
+
+    connection.trouble = full
+    with pytest.raises(HostError, match="cannot write /data/x: No space left on device"):
+        shell.run("cat", stdin=b"x")
     assert len(connection.commands) == 1
 
 

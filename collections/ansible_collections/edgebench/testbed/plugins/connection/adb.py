@@ -48,7 +48,9 @@ options:
     vars:
       - name: adb_silence_s
   directory:
-    description: Where on the device the input of commands lies while they run, when there is much of it.
+    description:
+      - Where on the device the input of commands lies while they run, when there is much of it, and on devices before
+        Android 7 what they say on stderr.
     type: str
     default: /data/local/tmp
     vars:

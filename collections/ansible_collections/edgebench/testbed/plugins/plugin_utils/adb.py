@@ -17,6 +17,7 @@ import shlex
 import subprocess
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,10 +25,10 @@ from typing import NamedTuple
 
 CLIENT_S = 20  # what the client and its server on this machine need at most, also to start
 LOOK_EVERY_S = 0.5
-_SCRATCH = ".edgebench-scratch-"  # files of ours begin so
 PIPED_BYTES = 64 * 1024  # more stdin than this goes as a file
 # The most bytes of a command line: adb's own requests are of at most 64 KiB, those of old devices of 4 KiB.
-LINE_BYTES = {True: 32 * 1024, False: 3 * 1024}
+LINE_BYTES = {True: 32 * 1024, False: 3 * 1024}  # with shell v2, and without
+SCRATCH = ".edgebench-scratch-"  # so begin the names of files that are there for a command only
 
 _TCP = re.compile(r"(\S+):\d+")
 _ADDRESS = re.compile(r"\d+(\.\d+){3}")
@@ -44,7 +45,12 @@ if [ "$found" != "$3" ]; then rm -f "$1"; echo "$found"; exit 3; fi
 if [ -d "$2" ]; then rm -f "$1"; echo "it is a directory" >&2; exit 1; fi
 mv -f "$1" "$2"
 """
+_SUM = """
+if [ -d "$1" ]; then echo "it is a directory" >&2; exit 1; fi
+sha256sum <"$1"
+"""
 _NO_SUM = "the device has no sha256sum (Android has it since 8), and nothing that is copied could be checked"
+_AGAIN = "see to its cable or network, and play again"
 
 
 class AdbError(Exception):
@@ -92,16 +98,15 @@ class Device:
             serial: of USB, or ADDRESS:PORT; the port of an address is 5555 unless told.
             timeout_s: how long to wait for the device to be there, and for a sign of life.
             silence_s: after how much silence of a command a sign of life is asked for.
-            directory: where on the device input of commands may lie for a while.
+            directory: where on the device input of commands, and what old devices say on stderr, may lie for a while.
         """
         self.serial = f"{serial}:5555" if _ADDRESS.fullmatch(serial) else serial
         self.warnings: list[str] = []
         self._adb, self._timeout_s, self._silence_s = executable, timeout_s, silence_s
-        # One name for each of us: what is sent again takes the place of what came of it before.
-        self._id = secrets.token_hex(4)
-        self._scratch = f"{directory}/{_SCRATCH}{self._id}"
+        self._id = secrets.token_hex(4)  # what is sent again takes the place of what came of it before
+        self._scratch = f"{directory}/{SCRATCH}{self._id}"
         # What a killed play left, after a day or two: what +1 means differs.
-        old = f"-name '{_SCRATCH}*' -mtime +1"
+        old = f"-name '{SCRATCH}*' -mtime +1"
         self._sweep = f"find {shlex.quote(directory)} -maxdepth 1 {old} -exec rm -f {{}} ';'"
         self._has_shell_v2 = True
 
@@ -124,14 +129,15 @@ class Device:
             listed = self._devices()
         if not self.serial:
             raise AdbError(f"no serial: set the host's adb_serial (or ansible_host); {shown(listed)}")
-        said, may_dial = "", self.is_tcp
+        said, may_dial = "", True
         while (state := state_of(self.serial, listed)) != "device":
-            is_settled = state in ("unauthorized", "no permissions") or (self.is_tcp and state in ("", "offline"))
-            if may_dial and is_settled:
+            if may_dial and (state == "offline" or (self.is_tcp and state in ("", "unauthorized"))):
                 said, may_dial = self._dial(), False
-            elif is_settled or time.monotonic() >= deadline:
+            elif (
+                state == "no permissions" or (self.is_tcp and state in ("", "offline")) or time.monotonic() >= deadline
+            ):
                 raise AdbError(trouble(self.serial, state, said, listed))
-            else:
+            else:  # a cable is plugged in, or the user is asked whether to trust us
                 time.sleep(LOOK_EVERY_S)
             listed = self._devices()
         features = self._ask("-s", self.serial, "features")
@@ -147,7 +153,7 @@ class Device:
             FileError: its input could not be brought to the device.
         """
         files = []
-        if len(shlex.quote(command)) > LINE_BYTES[self._has_shell_v2]:
+        if len(shlex.quote(command).encode()) > LINE_BYTES[self._has_shell_v2]:
             files.append(self._place(command.encode(), "sh"))
             command = f"sh {shlex.quote(files[-1])}"
         is_piped = self._has_shell_v2 and 0 < len(stdin) <= PIPED_BYTES
@@ -190,16 +196,17 @@ class Device:
             AdbError: the link broke.
             FileError: it cannot be read, or arrived other than it is.
         """
+        done = self.run(shlex.join(["sh", "-c", _SUM, "sh", src]))
+        if done.code:
+            raise FileError(f"cannot fetch {src}: {_NO_SUM if done.code == 127 else _one_line(done.stderr)}")
+        expected = done.stdout.decode().split()[0]
         part = dest.with_name(f"{dest.name}.part")
         try:
             self._copy("pull", src, str(part))
             with part.open("rb") as file:
                 found = hashlib.file_digest(file, "sha256").hexdigest()
-            done = self.run(f"sha256sum <{shlex.quote(src)}")
-            if done.code:
-                raise FileError(f"cannot check {src}: {_one_line(done.stderr)}; {_NO_SUM}")
-            if (expected := done.stdout.decode().split()[0]) != found:
-                raise FileError(f"{src} did not come whole: its sha256 is {expected} on the device and {found} here")
+            if found != expected:
+                raise FileError(f"it did not come whole: its sha256 is {expected} on the device and {found} here")
             part.replace(dest)
         except FileError as exc:
             raise FileError(f"cannot fetch {src}: {exc}") from None
@@ -210,7 +217,10 @@ class Device:
         return listing(self._ask("devices", "-l").stdout.decode(errors="replace"))
 
     def _dial(self) -> str:
-        """Connect over TCP, anew when there is a connection that cannot be used; return what adb says."""
+        """Connect, anew when there is a connection that cannot be used; return what adb says of it."""
+        if not self.is_tcp:
+            self._ask("-s", self.serial, "reconnect")
+            return ""
         with _one_at_a_time(self.serial):
             state = state_of(self.serial, self._devices())
             if state == "device":
@@ -220,7 +230,7 @@ class Device:
             try:
                 done = self._ask("connect", self.serial, timeout_s=self._timeout_s)
             except subprocess.TimeoutExpired:
-                return f"no answer within {self._timeout_s:.0f} s"
+                return f"within {self._timeout_s:.0f} s"
             return _one_line(done.stdout + done.stderr)
 
     def _ask(self, *words: str, timeout_s: float | None = None) -> Output:
@@ -328,7 +338,7 @@ class Device:
     def _give_up(self) -> str:
         """Let go of a dead link, since adb's server would not; return what to say."""
         self._ask(*(["disconnect", self.serial] if self.is_tcp else ["-s", self.serial, "reconnect"]))
-        return f"{self.serial} gave no sign of life for {self._silence_s + self._timeout_s:.0f} s"
+        return f"{self.serial} gave no sign of life for {self._silence_s + self._timeout_s:.0f} s; {_AGAIN}"
 
 
 def listing(text: str) -> list[Listed]:
@@ -385,7 +395,7 @@ def trouble(serial: str, state: str, said: str, listed: Sequence[Listed]) -> str
             "over USB since it booted?"
         )
     if state:
-        return f"{serial} is not ready ({state}); boot Android on it, and unlock it"
+        return f"{serial} is not ready ({state}); unlock it, or boot Android on it, and play again"
     return (
         f"no device {serial}; {shown(listed)}. Connect it, switch on Developer options > USB debugging, or correct "
         "adb_serial (or ansible_host)"
@@ -400,10 +410,10 @@ def broken(serial: str, said: str) -> str:
     """
     errors = re.findall(r"^(?:adb|error|adb: error): (.*)", said, re.MULTILINE)
     if not errors:
-        return f"the link to {serial} broke in the middle of a command"
+        return f"the link to {serial} broke in the middle of a command; {_AGAIN}"
     if errors[-1] == "closed":
         return f"{serial} runs no shell for us (closed); it may be booting. If it stays so, restart it"
-    return f"the link to {serial} broke ({errors[-1].rstrip('.')})"
+    return f"the link to {serial} broke ({errors[-1].rstrip('.')}); {_AGAIN}"
 
 
 def _reason(said: str) -> str:
@@ -423,8 +433,8 @@ def _one_line(said: str | bytes) -> str:
 @contextmanager
 def _one_at_a_time(what: str) -> Iterator[None]:
     """Hold off this user's other processes on this machine that come here for the same."""
-    name = re.sub(r"[^\w.]", "_", what)
-    path = Path(tempfile.gettempdir(), f"edgebench-adb.{os.getuid()}.{name}.lock")
+    number = zlib.crc32(what.encode()) % 64  # the files stay, and ports of Wireless debugging are many
+    path = Path(tempfile.gettempdir(), f"edgebench-adb.{os.getuid()}.{number}.lock")
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)

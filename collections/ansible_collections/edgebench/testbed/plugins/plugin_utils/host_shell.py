@@ -94,7 +94,8 @@ class HostShell:
                 final = is_refusal(str(exc)) and not (self.may_refuse_key and _KEY_REFUSED in str(exc))
                 if now - lost_at >= self.patience_s or final:
                     raise AnsibleConnectionFailure(explain(str(exc))) from None  # Ansible would show both
-                self.say(f"out of reach for {now - lost_at:.0f} s, trying again: {explain(str(exc))}")
+                why = explain(str(exc)).partition("; ")[0]  # what to do is for when we give up
+                self.say(f"out of reach for {now - lost_at:.0f} s, trying again: {why}")
                 time.sleep(RETRY_S)
                 self._connection.reset()
 

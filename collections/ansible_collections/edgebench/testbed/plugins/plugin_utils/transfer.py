@@ -219,11 +219,13 @@ class _Link:
             last = offset + len(chunk) >= parcel.size
             begun_at = time.monotonic()
             place = (str(offset // BLOCK), str(parcel.size) if last else "more")
-            reply = self._shell.run(STORE, parcel.sha256, parcel.mode, parcel.dest, *place, stdin=chunk)
+            failure = f"cannot write {parcel.dest} ({parcel.size / 1e6:.1f} MB)"
+            try:
+                reply = self._shell.run(STORE, parcel.sha256, parcel.mode, parcel.dest, *place, stdin=chunk)
+            except HostError as exc:
+                raise HostError(f"{failure}: {exc}") from None
             if reply.rc not in (0, 3):
-                raise HostError(
-                    f"cannot write {parcel.dest} ({parcel.size / 1e6:.1f} MB): {' '.join(reply.said.split())}"
-                )
+                raise HostError(f"{failure}: {' '.join(reply.said.split())}")
             self._learn(time.monotonic() - begun_at)
             offset += len(chunk)
             self._done += len(chunk)
