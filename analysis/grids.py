@@ -363,11 +363,7 @@ def compression(study: Study, table: pd.DataFrame) -> Grid:
         cells += [tables_compression.variant_name(row.variant) + is_baseline]
         cells += map(number, (row.size_mb, row.compressed_mb))
         bounds = row.accuracy_ci_low_percent, row.accuracy_ci_high_percent
-        cells += [
-            _percent(row.accuracy_percent, *bounds),
-            _whole(100 * row.weight_sparsity),
-            _text(row.weight_clusters),
-        ]
+        cells.append(_percent(row.accuracy_percent, *bounds))
         for delegate in delegates:
             cells += _time_and_memory(of_delegate[delegate]) if delegate in of_delegate else ["", ""]
         rows.append(cells)

@@ -60,6 +60,7 @@ def compression(study: Study, summary: pd.DataFrame, baseline: str) -> pd.DataFr
                 "size_mb": size_mb(study, cell),
                 "compressed_mb": compressed_mb(study, cell),
                 "weights": ", ".join(study.known([cell], "weights")) or str(entries[cell].get("weights") or ""),
+                **dict.fromkeys(("evaluated_on", "accuracy_verdict"), ""),
                 **_accuracy(entries[cell], study.entry(cell._replace(variant=baseline))),
                 **{name: _number(entries[cell].get(name)) for name in ("weight_sparsity", "weight_clusters")},
                 **_delegation(study, cell),
