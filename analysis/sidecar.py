@@ -128,9 +128,9 @@ def _phone_disturbances(facts: Mapping[str, str]) -> Iterator[str]:
         words = _THERMAL_STATUSES[status] if status < len(_THERMAL_STATUSES) else "not known to this kit"
         yield f"the phone's thermal status is {status} ({words})"
     if "1" in _both(facts, "power_save"):
-        yield "the phone was saving power (battery saver is on)"
+        yield "the phone's battery saver is on"
     if (times := rise(facts, "suspends") or 0) > 0:
-        yield f"the phone was suspended during the run ({times} times)"
+        yield f"the phone slept during the run ({times} times)"
 
 
 def _both(facts: Mapping[str, str], key: str) -> list[str]:

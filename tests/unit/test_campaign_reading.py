@@ -222,9 +222,9 @@ def test_reading_twice_gives_the_same():
         ("boot_id", "before.thermal_status=0\nafter.thermal_status=0\nbefore.power_save=0\nboot_id", "ok", ""),
         ("boot_id", "before.thermal_status=9\nboot_id", "invalid",
          "the phone's thermal status is 9 (not known to this kit)"),
-        ("boot_id", "after.power_save=1\nboot_id", "invalid", "the phone was saving power (battery saver is on)"),
+        ("boot_id", "after.power_save=1\nboot_id", "invalid", "the phone's battery saver is on"),
         ("boot_id", "before.suspends=7\nafter.suspends=8\nboot_id", "invalid",
-         "the phone was suspended during the run (1 times)"),
+         "the phone slept during the run (1 times)"),
         ("boot_id", "before.suspends=7\nafter.suspends=7\nboot_id", "ok", ""),
     ],
 )  # fmt: skip
