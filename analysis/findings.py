@@ -348,11 +348,12 @@ def _worth(study: Study, rows: pd.DataFrame) -> list[str]:
     worse = f"; worse in everything than another: {_listed(parts)}" if parts else "; no model is worse in everything"
     machines = {(campaign, host) for campaign, host in zip(rows["campaign"], rows["host"], strict=True)}
     random = any("random" in study.known(study.cells_of[Machine(*key)], "weights") for key in machines)
+    best = f"Best trade-off of {_listed(criteria)}: {_listed(list(front['model']))}{worse}."
+    files = (entry for campaign, _ in machines for entry in study.model_files(campaign))
+    if any(entry.get("evaluated_images") for entry in files):
+        return [f"{best} Accuracy is no part of it, see Compression."]
     accuracy = "Accuracy was not measured" + (", and with random weights there is none" if random else "")
-    return [
-        f"Best trade-off of {_listed(criteria)}: {_listed(list(front['model']))}{worse}.",
-        f"{accuracy}: no trade-off with it can be told.",
-    ]
+    return [best, f"{accuracy}: no trade-off with it can be told."]
 
 
 _CRITERIA = {"energy_per_image_j": "energy per image", "parameters": "parameters", "model_size_mb": "size of the file"}

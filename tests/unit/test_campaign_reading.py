@@ -241,6 +241,19 @@ def test_throttling_that_was_over_before_the_run_is_no_doubt(pi):
     assert one(pi)["status"] == "ok"
 
 
+def test_how_much_of_a_run_its_delegate_executed(pi):
+    text = (
+        (CAMPAIGNS.parent / "logs/made/delegate_gpu.log")
+        .read_text()
+        .replace("MobileNet.tflite", "MobileNet.float32.tflite")
+    )
+    took = "VERBOSE: Replacing 59 out of 64 node(s) with delegate (TfLiteGpuDelegateV2) node, yielding 3 partitions.\n"
+    (pi / "runs" / LOG).write_text(text.replace("INFO: Explicitly", took + "INFO: Explicitly"))
+    edit(pi / "runs" / LOG.replace(".log", ".meta"), "delegate=default", "delegate=gpu")
+    row = one(pi)
+    assert row[["delegation", "delegated_nodes", "graph_nodes", "status"]].tolist() == ["partly", 59, 64, "ok"]
+
+
 def test_the_phone_around_a_run(pi):
     of_phone = ("battery_percent", "battery_temperature_c", "plugged", "thermal_status", "screen")
     assert one(pi)[list(of_phone)].isin([""]).sum() + one(pi)[list(of_phone)].isna().sum() == 5
