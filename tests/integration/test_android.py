@@ -104,13 +104,14 @@ def test_two_phones_are_measured_and_one_waits_for_trust(lab, settings, tmp_path
         "campaign_delegates": ["default", "gpu", "nnapi"],
         "campaign_min_repetitions": 1,
         "campaign_runners": ["benchmark_model", "benchmark_apk"],
-        "campaign_variants": ["int8"],
+        "campaign_variants": ["float32"],
         "benchmark_apk_path": str(apk),
     }
     lab.authorize(1, False)
     first = site(lab, settings)
     assert first.rc != 0
     assert set(first.stats["dark"]) == {"phone1"}
+    assert not any(first.stats["failures"].values()), first.stdout
     assert "unauthorized" in unreachable(first)
     assert "\n" not in unreachable(first)
     assert {run["host"] for run in rows(tmp_path)} == {"phone0"}, "the other one is measured all the same"
