@@ -222,7 +222,8 @@ class AdbLab:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env={
-                    "PYTHON": sys.base_prefix if self.measures else "",
+                    "PYTHON": sys.executable,
+                    "PREFIX": sys.base_prefix if self.measures else "",
                     "PACKAGES": sysconfig.get_path("purelib"),
                     "FILES": str(self.files),
                     "PROGRAMS": " ".join(PROGRAMS),
