@@ -20,11 +20,13 @@ import pandas as pd
 from scipy import special
 
 from analysis import isa, stats
-from analysis.across import by_setting, differences, ratio
+from analysis.across import by_setting, differences, ratio, size_mb
+from analysis.delegation import ON_CPU
 from analysis.entries import FLAGS
 from analysis.names import COLUMNS, INTEGER
 from analysis.study import SETTING, Cell, Machine, Setting, Study, model_key, setting_key, variant_key
-from analysis.tables import GEOMEAN, count, interval, number, some
+from analysis.tables import GEOMEAN, compared, count, interval, number, some
+from analysis.tables_compression import FINE_TUNED, compressed_mb, is_asked_about
 
 GENERAL = "candidate is faster in general"
 SLOWER = "slower candidates"
@@ -35,6 +37,14 @@ INITIALIZATION = "candidate initializes faster"
 STILL_INITIALIZED = "initialized faster where not faster"
 MEMORY = "candidate takes less memory"
 
+# Those of the study of the phones, asked only where there are such variants or delegates.
+CPU_SLOWER = "dynamic range is slower on the CPU"
+GPU_NOT_SLOWER = "dynamic range is not slower on the GPU"
+HALF_MEMORY = "dynamic range takes half the memory on the CPU"
+QUARTER = "dynamic range is a quarter of the size"
+SAVES_COMPRESSED = "clustering and pruning save size only compressed"
+OF_PHONES = (CPU_SLOWER, GPU_NOT_SLOWER, HALF_MEMORY, QUARTER, SAVES_COMPRESSED)
+
 CONFIRMED, CONTRADICTED, NOT_MEASURED = "confirmed", "contradicted", "not measured"
 SLOWER_ON, INITIALIZED_IN = "machines on which it is slower", "comparisons with a faster initialization"
 COUNTS = (SLOWER_ON, INITIALIZED_IN)  # quantities that are no ratios
@@ -43,6 +53,9 @@ _BY_NUMBERS = "by the numbers"  # the verdict of a row that is judged when all o
 _NO_COMPARISON = "no comparison could be made"
 _NO_MODEL = "no model that all of them have"
 _NAMED = 8
+_DYNAMIC_RANGE = "dynamic_range"
+# What counts as half, as a quarter, and as no saving.
+_HALF, _QUARTER, _SAME_SIZE = (1.5, 2.5), (3.5, 4.5), (0.95, 1.05)
 
 _COLUMNS = ("finding", "variant", "baseline_variant", *SETTING, "subject", "quantity")
 _NUMBERS = ("value", "ci_low", "ci_high", "p_value", "p_holm", "n", "verdict", "basis")
@@ -100,8 +113,9 @@ def study_findings(
     of_speedups, of_effects = _by_question(study, speedups), _by_question(study, effects)
     rows: list[dict] = []
     # Of a sweep over batch or input sizes they are asked at the least: the study had one of each.
-    asked_at = {setting for _, setting in study.charted}
-    mine = (question for question in of_speedups if question[0] in asked_at and question[1] not in FLAGS)
+    # On another processor than the CPU only the study of the phones was made.
+    asked_at = {setting for _, setting in study.charted if setting.delegate in ("", *ON_CPU)}
+    mine = (question for question in of_speedups if question[0] in asked_at and _is_of_weights(question[1]))
     questions = sorted(mine, key=_question_key)
     for setting, group in groupby(questions, key=lambda question: question[0]):
         variants = [variant for _, variant in group]
@@ -112,12 +126,18 @@ def study_findings(
                 rows += finding(asked)
             rows += _pi_speed(asked)
         rows += _pi_speed(replace(asked, variant=baseline))
+    rows += _of_phones(study, metric, baseline)
     table = pd.DataFrame(rows, columns=[*_COLUMNS, *_NUMBERS])
     table = table.astype({name: COLUMNS[name] for name in SETTING} | {"p_value": float, "n": INTEGER})
     table["p_holm"] = stats.holm(table["p_value"])
     judged = zip(*(table[name] for name in ("verdict", "ci_low", "ci_high", "p_holm")), strict=True)
     table["verdict"] = [_judged(*numbers) if said == _BY_NUMBERS else said for said, *numbers in judged]
     return table
+
+
+def _is_of_weights(variant: str) -> bool:
+    """Whether the first study could have been asked about a variant: it neither clustered nor pruned."""
+    return variant not in FLAGS and not variant.startswith(FINE_TUNED)
 
 
 def _by_question(study: Study, table: pd.DataFrame) -> dict[tuple[Setting, str], pd.DataFrame]:
@@ -423,3 +443,93 @@ def _still_initialized(asked: _Question) -> list[dict]:
         return [asked.row(STILL_INITIALIZED, INITIALIZED_IN, basis="no comparison in which inference is not faster")]
     facts = {"verdict": "", "n": len(known), "basis": f"of {count(len(known), 'comparison')} without faster inference"}
     return [asked.row(STILL_INITIALIZED, INITIALIZED_IN, Estimate(shorter), **facts)]
+
+
+# --- the study of the phones ------------------------------------------------------------------------------------------
+
+
+def _of_phones(study: Study, metric: str, baseline: str) -> list[dict]:
+    """What the study of the phones says, on each machine; [] where no such variant or delegate was measured."""
+    if not any(map(is_asked_about, study.statuses)):
+        return []
+    empty = pd.DataFrame()
+    settings = sorted({setting for _, setting in study.charted}, key=setting_key)
+    asked = _Question(study, metric, baseline, _DYNAMIC_RANGE, settings[0], empty, empty)
+    rows = []
+    for finding, delegates, quantity, of, turned in (
+        (CPU_SLOWER, ("", *ON_CPU), "candidate / baseline time", metric, True),
+        (GPU_NOT_SLOWER, ("gpu",), "baseline / candidate time", metric, False),
+        (HALF_MEMORY, ("", *ON_CPU), "baseline / candidate overall memory", "memory_overall_mb", False),
+    ):
+        there = [setting for setting in settings if setting.delegate in delegates]
+        for setting in there or [settings[0]._replace(delegate=delegates[-1])]:
+            rows += _on_machines(replace(asked, setting=setting), finding, quantity, of, turned)
+    return [*rows, *_sizes(asked)]
+
+
+def _on_machines(asked: _Question, finding: str, quantity: str, metric: str, turned: bool) -> list[dict]:
+    """A row for each machine: the geometric mean over models; `turned`: of candidate / baseline."""
+    rows, study = [], asked.study
+    for machine in study.machines:
+        models = {cell.model for cell in study.cells_of[machine] if cell.variant == asked.variant}
+        sides = (
+            asked.cells([machine], [model], asked.baseline, asked.variant) for model in sorted(models, key=model_key)
+        )
+        found = [comparison.result for pair in sides if not (comparison := compared(study, metric, *pair)).verdict]
+        if found:
+            mean = stats.geometric_mean(found)
+            estimate = Estimate(mean.speedup, mean.ci_low, mean.ci_high, mean.p_value)
+            if turned:
+                estimate = Estimate(1 / mean.speedup, 1 / mean.ci_high, 1 / mean.ci_low, mean.p_value)
+            facts = {"subject": study.labels[machine], "n": len(found), "basis": count(len(found), "model")}
+            if finding == HALF_MEMORY:
+                facts |= {"verdict": _within(_HALF, estimate)}
+                facts["basis"] += f"; half: from {_HALF[0]} to {_HALF[1]}"
+                estimate = estimate._replace(p_value=math.nan)
+            rows.append(asked.row(finding, quantity, estimate, **facts))
+    return rows or [asked.row(finding, quantity, basis=_NO_COMPARISON)]
+
+
+def _within(limits: tuple[float, float], estimate: Estimate) -> str:
+    """Whether an interval is within limits, or outside of them; a part on each side tells nothing."""
+    if limits[0] <= estimate.ci_low and estimate.ci_high <= limits[1]:
+        return CONFIRMED
+    is_outside = estimate.ci_high < limits[0] or estimate.ci_low > limits[1]
+    return CONTRADICTED if is_outside else stats.NOT_DISTINGUISHABLE
+
+
+def _sizes(asked: _Question) -> list[dict]:
+    """How much smaller files are, which nothing is tested of: dynamic range, then what was clustered or pruned."""
+    of_model: dict[str, dict[str, Cell]] = defaultdict(dict)
+    for cell in asked.study.statuses:
+        of_model[cell.model].setdefault(cell.variant, cell)
+    rows = []
+    for model, of_variant in sorted(of_model.items(), key=lambda item: model_key(item[0])):
+        rows += _size(asked, QUARTER, model, of_variant, size_mb, "size", _QUARTER)
+        for variant in sorted(of_variant, key=variant_key):
+            if variant.startswith(FINE_TUNED):
+                before = replace(asked, variant=variant, baseline=variant.partition("_")[2])
+                rows += _size(before, SAVES_COMPRESSED, model, of_variant, size_mb, "size", _SAME_SIZE)
+                limits = (_SAME_SIZE[1], math.inf)
+                rows += _size(before, SAVES_COMPRESSED, model, of_variant, compressed_mb, "compressed size", limits)
+    return rows
+
+
+def _size(
+    asked: _Question,
+    finding: str,
+    model: str,
+    of_variant: Mapping[str, Cell],
+    size: Callable[[Study, Cell], float],
+    what: str,
+    limits: tuple[float, float],
+) -> list[dict]:
+    """A row: baseline / candidate, confirmed if that is within limits."""
+    pair = [of_variant.get(variant) for variant in (asked.baseline, asked.variant)]
+    before, after = (math.nan if cell is None else size(asked.study, cell) for cell in pair)
+    quantity = f"baseline / candidate {what}"
+    if math.isnan(before / after):
+        return [asked.row(finding, quantity, subject=model, basis=f"the {what} of both is not known")]
+    verdict = CONFIRMED if limits[0] <= before / after <= limits[1] else CONTRADICTED
+    basis = f"{number(before)} and {number(after)} MB"
+    return [asked.row(finding, quantity, Estimate(before / after), subject=model, verdict=verdict, n=1, basis=basis)]

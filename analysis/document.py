@@ -119,6 +119,7 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
         "models": tables.models(study),
         "decisions": decisions,
         "cost": tables.cost(study),
+        "phones": tables.phones(study),
         "study_findings": study_findings,
         **across.tables_of(study, summary, metric),
         **of_sweeps,
@@ -137,7 +138,7 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
         **{name: table for name, table in optional.items() if len(table)},
     }
     as_they_are = ("summary", "effects", "trust", "decisions", "cost", "study_findings", "across", "threads")
-    as_they_are += ("energy_meters", "energy", "sweeps", "lab_questions", "trade_off")
+    as_they_are += ("phones", "energy_meters", "energy", "sweeps", "lab_questions", "trade_off")
     return Report(
         study=study,
         baseline=baseline,
@@ -161,7 +162,7 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
             *findings.findings(study, speedups, effects, study_findings),
             *findings.of_sweeps(study, of_sweeps),
         ],
-        notices=findings.notices(study, trust, speedups, decisions, made.get("energy_meters")),
+        notices=findings.notices(study, trust, speedups, decisions, made.get("energy_meters"), made.get("phones")),
     )
 
 
@@ -458,7 +459,7 @@ def render(report: Report, todo: Sequence[Chart], plots_directory: Path) -> dict
         "speedups": tables.by_place(study, speedups),
         "energy": tables.by_place(study, report.tables["energy"]) if "energy" in report.tables else {},
         "compression": across.by_machine(compression) if compression is not None else {},
-        "notes": [] if compression is None else tables_compression.notes(study, compression),
+        "compression_notes": [] if compression is None else tables_compression.notes(study, compression),
         "not_reported": [m for m in report.metrics if not any(f"{s}_{m}" in drawn for s in study.charted.values())],
         "charts": drawn,
         "svg": lambda name: _inlined(drawn[name], plots_directory),

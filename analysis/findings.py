@@ -232,7 +232,33 @@ def _beside_speed(_: Study, rows: pd.DataFrame) -> list[str]:
     return sentences
 
 
-_STUDY_SENTENCES = (_in_general, _where_slower, _by_instructions, _on_boards, _beside_speed)
+def _on_phones(_: Study, rows: pd.DataFrame) -> list[str]:
+    """What the study of the phones says, of each machine; then of the files, of which nothing is tested."""
+    sentences = []
+    for finding, text in (
+        (
+            claims.CPU_SLOWER,
+            "On {0.subject}'s CPU it takes {1} times as long as {0.baseline_variant} (the study: 1.25)",
+        ),
+        (
+            claims.GPU_NOT_SLOWER,
+            "On {0.subject}'s GPU it is {1} times as fast as {0.baseline_variant} (the study: 1.02)",
+        ),
+        (claims.HALF_MEMORY, "On {0.subject}'s CPU {0.baseline_variant} takes {1} times its memory (the study: 2)"),
+    ):
+        for row in rows[(rows["finding"] == finding) & rows["value"].notna()].itertuples():
+            ratio = _ratio(row.value, row.ci_low, row.ci_high)
+            sentences.append(f"{text.format(row, ratio)}: {row.verdict}.")
+    sizes = rows[rows["finding"].isin((claims.QUARTER, claims.SAVES_COMPRESSED)) & rows["value"].notna()]
+    for row in sizes.itertuples():
+        what = row.quantity.removeprefix("baseline / candidate ")
+        study = ", a quarter in the study" if row.finding == claims.QUARTER else ""
+        text = f"Its {what} is {number(1 / row.value)} of {row.baseline_variant}'s ({row.subject}{study})"
+        sentences.append(f"{text}: {row.verdict}.")
+    return sentences
+
+
+_STUDY_SENTENCES = (_in_general, _where_slower, _by_instructions, _on_boards, _beside_speed, _on_phones)
 
 
 def _unsaid(rows: pd.DataFrame, said: bool) -> list[str]:
@@ -322,11 +348,12 @@ def _worth(study: Study, rows: pd.DataFrame) -> list[str]:
     worse = f"; worse in everything than another: {_listed(parts)}" if parts else "; no model is worse in everything"
     machines = {(campaign, host) for campaign, host in zip(rows["campaign"], rows["host"], strict=True)}
     random = any("random" in study.known(study.cells_of[Machine(*key)], "weights") for key in machines)
+    best = f"Best trade-off of {_listed(criteria)}: {_listed(list(front['model']))}{worse}."
+    files = (entry for campaign, _ in machines for entry in study.model_files(campaign))
+    if any(entry.get("evaluated_images") for entry in files):
+        return [f"{best} Accuracy is no part of it, see Compression."]
     accuracy = "Accuracy was not measured" + (", and with random weights there is none" if random else "")
-    return [
-        f"Best trade-off of {_listed(criteria)}: {_listed(list(front['model']))}{worse}.",
-        f"{accuracy}: no trade-off with it can be told.",
-    ]
+    return [best, f"{accuracy}: no trade-off with it can be told."]
 
 
 _CRITERIA = {"energy_per_image_j": "energy per image", "parameters": "parameters", "model_size_mb": "size of the file"}
@@ -341,10 +368,11 @@ def notices(
     speedups: pd.DataFrame,
     decisions: pd.DataFrame,
     energy_meters: pd.DataFrame | None = None,
+    phones: pd.DataFrame | None = None,
 ) -> list[Notice]:
     """Everything that limits what the numbers mean, worst first."""
     found = [*_unfinished(study), *_of_delegates(study), *_of_models(study), *_of_campaigns(study)]
-    found += [*_of_runs(study, trust, speedups), *_of_machines(study, trust), *_of_phones(study)]
+    found += [*_of_runs(study, trust, speedups), *_of_machines(study, trust), *_of_phones(study, phones)]
     found += [*_short_of_target(study, decisions), *_of_repetitions(study, trust), *_steadiness(study)]
     found += [] if energy_meters is None else _of_energy(study, energy_meters)
     return sorted(found, key=lambda notice: (UNTRUSTED, CAUTION, NOTE).index(notice.level))
@@ -392,18 +420,18 @@ def _of_models(study: Study) -> list[Notice]:
     return list(dict.fromkeys(found))
 
 
-def _of_phones(study: Study) -> list[Notice]:
-    """Phones that were charged, or whose screen was on, in some runs and not in others."""
-    found = []
-    ok = study.runs[study.runs["status"] == "ok"]
-    for key, mine in ok.groupby(["campaign", "host"], sort=False):
-        for column, what in (("plugged", "power supply"), ("screen", "screen")):
-            known = Counter(value for value in mine[column] if value)
-            if len(known) > 1:
-                each = some((f"{value} in {count(n, 'run')}" for value, n in sorted(known.items())), 5)
-                text = f"The {what} of {study.labels[Machine(*key)]} was not the same in all runs: {each}."
-                found.append(Notice(CAUTION, text))
-    return found
+def _of_phones(study: Study, phones: pd.DataFrame | None) -> list[Notice]:
+    """Phones that were charged, or whose screen was on, in some runs and not in others; from the table of that name."""
+    if phones is None:
+        return []
+    return [
+        Notice(
+            CAUTION, f"The {what} of {study.labels[Machine(row.campaign, row.host)]} was not always the same: {said}."
+        )
+        for row in phones.itertuples()
+        for what, said in (("power supply", row.plugged), ("screen", row.screen))
+        if "," in said
+    ]
 
 
 def _of_runs(study: Study, trust: pd.DataFrame, speedups: pd.DataFrame) -> list[Notice]:

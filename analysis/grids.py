@@ -351,7 +351,6 @@ def compression(study: Study, table: pd.DataFrame) -> Grid:
     beside = [name for name in study.varying if name != "delegate"]
     models = ["Model"] if table["model"].nunique() > 1 else []
     head = [*models, *map(_setting_head, beside), "Technique", "#Size (MB)", "#Compressed (MB)", "#Accuracy (%)"]
-    head += ["#Zeros (% of weights)", "#Different weights (most in a channel)"]
     for delegate in delegates:
         name = tables_compression.delegate_name(study, delegate, machine)
         head += [f"#{name}: time (ms)", f"#{name}: memory (MB)"]
@@ -364,11 +363,7 @@ def compression(study: Study, table: pd.DataFrame) -> Grid:
         cells += [tables_compression.variant_name(row.variant) + is_baseline]
         cells += map(number, (row.size_mb, row.compressed_mb))
         bounds = row.accuracy_ci_low_percent, row.accuracy_ci_high_percent
-        cells += [
-            _percent(row.accuracy_percent, *bounds),
-            _whole(100 * row.weight_sparsity),
-            _text(row.weight_clusters),
-        ]
+        cells.append(_percent(row.accuracy_percent, *bounds))
         for delegate in delegates:
             cells += _time_and_memory(of_delegate[delegate]) if delegate in of_delegate else ["", ""]
         rows.append(cells)
@@ -457,7 +452,7 @@ def summary(study: Study, table: pd.DataFrame) -> Grid:
 def machines(study: Study) -> Grid:
     """What the machines are, from host.json; a row per machine."""
     head = ["Machine", "Host", "Processor", "#Cores", "#Threads", "#Clock (MHz)", "#BogoMIPS", "L1d / L2 / L3 (KiB)"]
-    head += ["For inference", "#Memory (MB)", "System", "Governor", "Virtualization"]
+    head += ["For inference", "GPU", "#Memory (MB)", "System", "Governor", "Virtualization"]
     return _without_empty(Grid.of(head, (_machine(study, machine) for machine in study.machines)))
 
 
@@ -475,13 +470,14 @@ def _machine(study: Study, machine: Machine) -> list[str]:
     return [
         study.labels[machine],
         machine.host,
-        joined(text("board_model"), text("cpu_model"), text("microarchitecture"), text("arch")),
+        joined(text("board_model"), text("soc"), text("cpu_model"), text("microarchitecture"), text("arch")),
         text("cores"),
         text("cpus"),
         _integer(facts.get("cpu_max_mhz") or facts.get("cpu_mhz")),
         text("bogomips"),
         " / ".join(cache or UNKNOWN for cache in caches) if any(caches) else "",
         text("cpu_features"),
+        text("gpu"),
         _integer(facts.get("memory_total_mb")),
         joined(text("os"), text("kernel")),
         joined(text("governor"), {"True": "turbo on", "False": "turbo off"}.get(text("turbo"), "")),
@@ -546,6 +542,21 @@ def state(study: Study, table: pd.DataFrame) -> Grid:
                 _whole(row.waited_s),
             ]
         )
+    return _without_empty(Grid.of(head, rows))
+
+
+def phones(study: Study, table: pd.DataFrame) -> Grid:
+    """`tables.phones`: battery, power supply and screen of the phones while they measured."""
+    head = ["Machine", "#Battery (%)", "#Battery (°C)", "Power supply", "Screen", "#Thermal status (most)"]
+    rows = [
+        [
+            study.labels[Machine(row.campaign, row.host)],
+            _range(_whole(row.battery_percent_min), _whole(row.battery_percent_max)),
+            _range(_one_decimal(row.battery_temperature_min_c), _one_decimal(row.battery_temperature_max_c)),
+            *(row.plugged, row.screen, _text(row.thermal_status_max)),
+        ]
+        for row in table.itertuples()
+    ]
     return _without_empty(Grid.of(head, rows))
 
 
@@ -660,11 +671,22 @@ def settings(study: Study, campaign: str) -> Grid:
 
 def model_files(study: Study, *campaigns: str) -> Grid:
     """The model files of some campaigns."""
-    head = ["Model", "Variant", "Format", "#Size (MB)", "#Parameters", "#MACs of an image (10⁹)", "#Batch", "#Input"]
-    head += ["Weights", "Source", "sha256"]
+    head = [
+        "Model",
+        "Variant",
+        "Format",
+        "#Size (MB)",
+        "#Compressed (MB)",
+        "#Parameters",
+        "#MACs of an image (10⁹)",
+        "#Batch",
+        "#Input",
+    ]
+    head += ["#Zeros (% of weights)", "#Different weights (most in a channel)", "Weights", "Source", "sha256"]
     rows = []
     for campaign, entry in ((name, entry) for name in campaigns for entry in study.model_files(name)):
-        size = entry.get("size_bytes")
+        size, compressed = (entry.get(f"{what}_bytes") for what in ("size", "compressed"))
+        sparsity = entry.get("weight_sparsity")
         weights = _json(entry.get("weights"))
         if entry.get("weights_seed") is not None:
             weights += f" (seed {entry['weights_seed']})"
@@ -673,9 +695,12 @@ def model_files(study: Study, *campaigns: str) -> Grid:
                 *([campaign] if len(campaigns) > 1 else []),
                 *(_json(entry.get(name)) for name in ("model", "variant", "format")),
                 f"{size / 1e6:.1f}" if isinstance(size, int) else "",
+                f"{compressed / 1e6:.2f}" if isinstance(compressed, int) else "",
                 _json(entry.get("parameters")),
                 number(macs / 1e9) if (macs := whole(entry.get("macs"))) else "",
                 *(_json(entry.get(name)) for name in ("batch_size", "input_size")),
+                _whole(100 * sparsity) if isinstance(sparsity, int | float) else "",
+                _json(entry.get("weight_clusters")),
                 weights,
                 *(_json(entry.get(name)) for name in ("source", "sha256")),
             ]

@@ -231,7 +231,9 @@ def _read(text: str) -> ToolRun:
         warnings.append("measured with op profiling on, which costs time itself")
     numbers: dict[str, Any] = {}
     try:
-        numbers = _numbers(text, doubts, warnings, delegated.failure)
+        if delegated.failure:
+            raise _UnusableError(delegated.failure)
+        numbers = _numbers(text, doubts, warnings)
         status, reason = (INVALID, "; ".join(doubts)) if doubts else (OK, "")
     except _UnusableError as error:
         status, reason = FAILED, str(error)
@@ -273,7 +275,7 @@ def _lines(text: str, start: str, stop: int | None = None) -> list[int]:
     return found
 
 
-def _numbers(text: str, doubts: list[str], warnings: list[str], failure: str = "") -> dict[str, float | int | None]:
+def _numbers(text: str, doubts: list[str], warnings: list[str]) -> dict[str, float | int | None]:
     """Read what was measured, in ms and MB, by the names of ToolRun's fields.
 
     Contradictions go to `doubts`, what was left unread to `warnings`; raises _UnusableError where nothing was measured.
@@ -282,8 +284,6 @@ def _numbers(text: str, doubts: list[str], warnings: list[str], failure: str = "
         raise _UnusableError("the log holds binary data (NUL bytes), as after a power cut or on a full disk")
     if _FAILED in text or "FATAL: " in text:
         raise _UnusableError(_complaints(text) or f"the tool says '{_FAILED}'")
-    if failure:
-        raise _UnusableError(failure)
     modern = _lines(text, _TIMINGS)
     timings = modern or _lines(text, _TIMINGS_BEFORE_2020)
     if not timings:

@@ -86,11 +86,11 @@ def size_and_time(study: Study, table: pd.DataFrame, machine: Machine, model: st
             parts = (f"{time} ms", f"{number(row.drawn_mb)} MB ({what})", accuracy and f"accuracy {accuracy}")
             hover.says(mark, f"{variant_name(row.variant)}: {', '.join(filter(None, parts))} (n = {row.n})")
             axes.annotate(
-                accuracy, (row.mean_ms, row.drawn_mb), (0, 5), textcoords="offset points", ha="center", fontsize=SMALL
+                accuracy, (row.mean_ms, row.drawn_mb), (6, 0), textcoords="offset points", va="center", fontsize=SMALL
             )
         if absent:
             axes.text(0.04, 0.5, "\n".join(absent), transform=axes.transAxes, va="center", color=ALARM, fontsize=SMALL)
-        axes.set_xlim(0, 1.12 * most_ms)
+        axes.set_xlim(0, 1.25 * most_ms)  # with room for the percentages
         axes.set_ylim(0, 1.15 * most_mb)
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.yaxis.set_major_locator(MaxNLocator(5))

@@ -124,13 +124,12 @@ def _disturbances(facts: Mapping[str, str]) -> Iterator[str]:
 
 def _phone_disturbances(facts: Mapping[str, str]) -> Iterator[str]:
     """The same of what only phones tell."""
-    if status := thermal_status(facts):
-        words = _THERMAL_STATUSES[status] if status < len(_THERMAL_STATUSES) else "not known to this kit"
-        yield f"the phone's thermal status is {status} ({words})"
+    if 0 < (status := thermal_status(facts) or 0) < len(_THERMAL_STATUSES):
+        yield f"the phone's thermal status is {status} ({_THERMAL_STATUSES[status]})"
     if "1" in _both(facts, "power_save"):
-        yield "the phone was saving power (battery saver is on)"
+        yield "the phone's battery saver is on"
     if (times := rise(facts, "suspends") or 0) > 0:
-        yield f"the phone was suspended during the run ({times} times)"
+        yield f"the phone slept during the run ({times} times)"
 
 
 def _both(facts: Mapping[str, str], key: str) -> list[str]:

@@ -344,7 +344,7 @@ MACHINE_FACTS = (
     "threads_per_core", "cpu_mhz", "cpu_min_mhz", "cpu_max_mhz", "bogomips", "l1d_kb", "l1i_kb", "l2_kb", "l3_kb",
     "cpu_features", "memory_total_mb", "swap_total_mb", "os", "kernel", "governor", "turbo", "virtualization",
     "microcode", "python", "glibc", "sensors", "collected_utc",
-    "clock_offset_s",
+    "clock_offset_s", "android", "android_api", "android_build", "soc", "gpu",
 )  # fmt: skip
 
 
@@ -359,7 +359,8 @@ def machines(study: Study) -> pd.DataFrame:
 
 
 _MODEL_FACTS = ("model", "variant", "file", "size_bytes", "sha256", "parameters", "batch_size", "input_size")
-_MODEL_FACTS += ("weights", "weights_seed", "source", "format", "macs", "activation_mb")
+_MODEL_FACTS += ("weights", "weights_seed", "source", "format", "macs", "activation_mb", "compressed_bytes")
+_MODEL_FACTS += ("evaluated_on", "evaluated_images", "correct_images", "classes", "weight_sparsity", "weight_clusters")
 
 
 def models(study: Study) -> pd.DataFrame:
@@ -455,6 +456,37 @@ def _values(column: pd.Series) -> list[str]:
 def _sum(column: pd.Series) -> float | int | None:
     """The sum of what is known; None where nothing is."""
     return column.sum() if column.notna().any() else None
+
+
+def phones(study: Study) -> pd.DataFrame:
+    """tables/phones.csv: per machine that tells of a battery or screen, the range of its state over its ok runs.
+
+    `plugged` and `screen` have every value that there was, with the number of runs.
+    """
+    ok = study.runs[study.runs["status"] == "ok"]
+    told = ok[
+        ok[["battery_percent", "battery_temperature_c", "thermal_status"]].notna().any(axis=1) | (ok["screen"] != "")
+    ]
+    rows = []
+    for key, mine in told.groupby(["campaign", "host"], sort=True):
+        machine = Machine(*key)
+        row = {**machine._asdict(), "platform": study.platforms[machine]}
+        for column, name in (
+            ("battery_percent", "battery_percent_{}"),
+            ("battery_temperature_c", "battery_temperature_{}_c"),
+        ):
+            row |= {name.format(end): getattr(mine[column], end)() for end in ("min", "max")}
+        row |= {name: _counted(mine[name]) for name in ("plugged", "screen")}
+        rows.append(row | {"thermal_status_max": mine["thermal_status"].max()})
+    return pd.DataFrame(rows)
+
+
+def _counted(column: pd.Series) -> str:
+    """'usb in 12 runs, none in 3 runs'; the number only where there are several values."""
+    known = column[column != ""].value_counts(sort=False).sort_index()
+    if len(known) < 2:
+        return "".join(known.index)
+    return some((f"{value} in {count(n, 'run')}" for value, n in known.items()), 5)
 
 
 def cost(study: Study) -> pd.DataFrame:

@@ -58,8 +58,9 @@ def compression(study: Study, summary: pd.DataFrame, baseline: str) -> pd.DataFr
         rows.append(
             {
                 "size_mb": size_mb(study, cell),
-                "compressed_mb": (whole(entries[cell].get("compressed_bytes")) or math.nan) / 1e6,
+                "compressed_mb": compressed_mb(study, cell),
                 "weights": ", ".join(study.known([cell], "weights")) or str(entries[cell].get("weights") or ""),
+                **dict.fromkeys(("evaluated_on", "accuracy_verdict"), ""),
                 **_accuracy(entries[cell], study.entry(cell._replace(variant=baseline))),
                 **{name: _number(entries[cell].get(name)) for name in ("weight_sparsity", "weight_clusters")},
                 **_delegation(study, cell),
@@ -89,6 +90,11 @@ _COLUMNS = (
 )
 _COUNTS = ("evaluated_images", "correct_images", "weight_clusters", "delegated_nodes", "graph_nodes", "n")
 _TEXTS = ("weights", "evaluated_on", "accuracy_verdict", "delegation", "baseline_variant", "cpu_delegate", "absent")
+
+
+def compressed_mb(study: Study, cell: Cell) -> float:
+    """Size of a cell's model file in 10^6 bytes after gzip, as campaign.json says; NaN = not known."""
+    return (whole(study.entry(cell).get("compressed_bytes")) or math.nan) / 1e6
 
 
 def _number(value: object) -> float:

@@ -11,7 +11,6 @@ import pytest
 from ansible.plugins.loader import init_plugin_loader
 from xdist.scheduler import LoadScopeScheduling
 
-from tests.labs.adblab import AdbLab
 from tests.labs.armlab import ArmLab
 from tests.labs.chilab import ChiLab
 from tests.labs.early import Early
@@ -46,13 +45,6 @@ def golden(request):
 def ssh_lab():
     """Three new SSH hosts, the last without Python; a test that wants others, or keeps some, uses started()."""
     with started(SshLab(3)) as lab:
-        yield lab
-
-
-@pytest.fixture
-def adb_lab():
-    """Two new Android phones."""
-    with started(AdbLab(2)) as lab:
         yield lab
 
 

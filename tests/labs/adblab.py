@@ -4,7 +4,8 @@ usage: python -m tests.labs.adblab up COUNT           start phone0, phone1, ...;
        python -m tests.labs.adblab COMMAND [ARGUMENT ...]   have the lab that is up do something (--help)
 
 Each has its own root file system with mksh and toybox, its own processes, a small disk at /data/local/tmp, and what
-tools of Android say is in files. There is no Android in them: no app runs, and no GPU or other delegate.
+tools of Android say is in files. There is no Android in them, no GPU and no other accelerator, and the only app is a
+stand-in for TensorFlow's.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ FILES = (LABS / "adbd.py", LABS / "mounts.sh", LABS / "phone.sh", TESTS / "data/
 # Programs of this machine: the shell, and what Android's toybox has and Debian's lacks. data/android/toybox.txt is what
 # Android 10 has of toybox, as far as Debian's has it.
 PROGRAMS = ("mksh", "toybox", "original-awk", "dd", "diff", "expr", "gzip", "tr")
-TOOLS = ("am", "cmd", "dumpsys", "getprop", "logcat", "pm", "settings", "setprop", "svc")
+TOOLS = ("am", "cmd", "dumpsys", "getprop", "log", "logcat", "pm", "settings", "setprop", "svc")
 DATA = "data/local/tmp"
 ANSWERS = "data/system/answers"
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -221,7 +222,8 @@ class AdbLab:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env={
-                    "PYTHON": sys.base_prefix if self.measures else "",
+                    "PYTHON": sys.executable,
+                    "PREFIX": sys.base_prefix if self.measures else "",
                     "PACKAGES": sysconfig.get_path("purelib"),
                     "FILES": str(self.files),
                     "PROGRAMS": " ".join(PROGRAMS),

@@ -40,8 +40,9 @@ cp -r /{armimage.DEFAULT_ANSWERS} /etc/vcgencmd
 # Starts the phone in /srv/phone, and waits until it says its port.
 PHONE = f"""
 cd /srv/phone
-FILES=$PWD/files PROGRAMS='{" ".join(adblab.PROGRAMS)}' PYTHON= ADBD='--address 0.0.0.0 --port {PHONE_PORT}' \\
-    BOOT_ID=$(cat /proc/sys/kernel/random/uuid) setsid unshare {" ".join(adblab.NAMESPACES)} --fork --kill-child \\
+FILES=$PWD/files PROGRAMS='{" ".join(adblab.PROGRAMS)}' BOOT_ID=$(cat /proc/sys/kernel/random/uuid) \\
+    PYTHON=python3 PREFIX= ADBD='--address 0.0.0.0 --port {PHONE_PORT}' \\
+    setsid unshare {" ".join(adblab.NAMESPACES)} --fork --kill-child \\
     sh files/phone.sh </dev/null >said 2>log &
 until grep -q '^{PHONE_PORT}$' said; do kill -0 $! || {{ cat log >&2; exit 1; }}; sleep 0.1; done
 """

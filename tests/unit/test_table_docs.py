@@ -10,6 +10,8 @@ from analysis import campaign, comparison, document, energy, many, tables
 from tests.unit.datasets import adaptive, dataset, run
 from tests.unit.fleets import eight, of_eight
 from tests.unit.labs import lab, lab_rows
+from tests.unit.phones import phones
+from tests.unit.phones import rows as phone_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 SWEEPS = ("sweeps", "lab_questions", "trade_off")
@@ -50,6 +52,8 @@ def test_every_column_is_documented():
     found["speedup_by_model"] = set(many.speedups_by_model(report.study, report.tables["speedup"]))
     of_lab = document.build(lab(lab_rows(repetitions=1))).tables
     found |= {name: set(of_lab[name]) for name in SWEEPS}
+    of_phones = document.build(phones([row for row in phone_rows(1) if row["host"] == "pixel"])).tables
+    found |= {name: set(of_phones[name]) for name in ("compression", "phones")}
     sides = [dataset([run(repetition=i) for i in (1, 2)]) for _ in range(2)]
     found["compare"] = set(comparison.build(*sides, tolerance_percent=3).table)
     known = documented()

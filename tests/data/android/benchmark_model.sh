@@ -1,9 +1,9 @@
 #!/system/bin/sh
 # shellcheck shell=ksh # which mksh is
-# Stands in for TensorFlow's official benchmark_model for Android on a phone of tests/labs, which has neither GPU nor DSP.
-# It has the delegates' flags, and says of a delegate what is in the answers benchmark_model_gpu, benchmark_model_nnapi and
-# benchmark_model_hexagon. Whatever that is, the graph runs on the CPU: measured by runners/litert.py where the lab has
-# Python for it, else with the made-up numbers of fake_benchmark_model.sh.
+# Stands in for TensorFlow's official benchmark_model for Android on a phone of tests/labs, which has neither GPU nor
+# DSP. It has the delegates' flags, and says of a delegate what is in the answers benchmark_model_gpu,
+# benchmark_model_nnapi and benchmark_model_hexagon. Whatever that is, the graph runs on the CPU: measured by
+# runners/litert.py where the lab has Python for it, else with the made-up numbers of fake_benchmark_model.sh.
 set -o pipefail
 there=/mnt/tests
 lines=/dev/null echoed=
