@@ -1,9 +1,9 @@
 """Train the fire study's network, or convert it, trained, to one TFLite file.
 
 A program, not a library: it runs with the Python of its own environment (environment.py), one process per file, and
-imports nothing of modelzoo but what lies beside it for that. What it writes is determined by its arguments, the data set,
-the versions of its packages, and by these files: raise the recipe version in build.py when a change here changes the
-bytes. Trainings are as deterministic as TensorFlow makes them on one kind of processor; on another, with other
+imports nothing of modelzoo but what lies beside it for that. What it writes is determined by its arguments, the data
+set, the versions of its packages, and by these files: raise the recipe version in build.py when a change here changes
+the bytes. Trainings are as deterministic as TensorFlow makes them on one kind of processor; on another, with other
 instructions, sums are rounded otherwise.
 
 What people should see goes to standard output, and all that TensorFlow says to standard error.
@@ -42,7 +42,7 @@ LEARNING_RATE = 1e-3
 CLUSTERS = 8
 SPARSITY = 0.5
 FINE_TUNING_LEARNING_RATE = 1e-5
-FINE_TUNING_EPOCHS = 2
+FINE_TUNING_SHARE = 0.2
 CALIBRATION_IMAGES = 100
 # Kernels that tfmot does not prune (depthwise ones) count too, and some zeros are by chance.
 LEAST_SPARSITY = 0.9 * SPARSITY
@@ -72,9 +72,12 @@ def main() -> int:
         model.save_weights(arguments.output, save_format="h5")
         return 0
     model.load_weights(arguments.weights)
-    content = convert(OPTIMIZED.get(arguments.variant, unchanged)(model, training), training, arguments)
+    found = facts(model)
+    if optimize := OPTIMIZED.get(arguments.variant):
+        model = optimize(model, training, max(1, round(FINE_TUNING_SHARE * arguments.epochs)))
+    content = convert(model, training, arguments)
     arguments.output.write_bytes(content)
-    found = facts(model) | {
+    found |= {
         "compressed_bytes": len(gzip.compress(content, 9, mtime=0)),
         "evaluated_images": len(held_out.labels),
         "correct_images": correct_images(content, held_out),
@@ -99,7 +102,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--format", choices=["tflite"], default="tflite")
     parser.add_argument("--variant", required=True, choices=variants, help=f"{TRAINED}: train, and write the weights")
     parser.add_argument("--dataset", required=True, help="digits, or a directory with a directory of images per class")
-    parser.add_argument("--epochs", type=int, help=f"with {TRAINED}")
+    parser.add_argument("--epochs", type=int, required=True, help="of the training; fine-tuning takes a fifth of them")
     parser.add_argument("--weights", type=Path, help=f"what {TRAINED} has written, for all other variants")
     parser.add_argument("--seed", type=int, default=0, help="of the first weights and of dropout")
     parser.add_argument("--batch-size", type=int, default=1)
@@ -164,11 +167,7 @@ def report_epoch(epoch: int, logs: dict[str, float], epochs: int) -> None:
     print(f"epoch {epoch + 1} of {epochs}: accuracy {logs['accuracy']:.3f} on the training images", flush=True)
 
 
-def unchanged(model: keras.Model, _: Images) -> keras.Model:
-    return model
-
-
-def clustered(model: keras.Model, training: Images) -> keras.Model:
+def clustered(model: keras.Model, training: Images, epochs: int) -> keras.Model:
     """Let each kernel (each channel of one, in plain convolutions) have a few distinct values, and train these on."""
     wrapped = tfmot.clustering.keras.cluster_weights(
         model,
@@ -176,11 +175,11 @@ def clustered(model: keras.Model, training: Images) -> keras.Model:
         cluster_centroids_init=tfmot.clustering.keras.CentroidInitialization.KMEANS_PLUS_PLUS,
         cluster_per_channel=True,
     )
-    fit(wrapped, training, FINE_TUNING_LEARNING_RATE, FINE_TUNING_EPOCHS)
+    fit(wrapped, training, FINE_TUNING_LEARNING_RATE, epochs)
     return tfmot.clustering.keras.strip_clustering(wrapped)
 
 
-def pruned(model: keras.Model, training: Images) -> keras.Model:
+def pruned(model: keras.Model, training: Images, epochs: int) -> keras.Model:
     """Make the smallest weights of each kernel zero, and train the others on.
 
     In every step: with the default, every 100th, a short training prunes nothing, and says nothing of that.
@@ -189,7 +188,7 @@ def pruned(model: keras.Model, training: Images) -> keras.Model:
         model, pruning_schedule=tfmot.sparsity.keras.ConstantSparsity(SPARSITY, begin_step=0, frequency=1)
     )
     steps = (tfmot.sparsity.keras.UpdatePruningStep(),)
-    fit(wrapped, training, FINE_TUNING_LEARNING_RATE, FINE_TUNING_EPOCHS, steps)
+    fit(wrapped, training, FINE_TUNING_LEARNING_RATE, epochs, steps)
     return tfmot.sparsity.keras.strip_pruning(wrapped)
 
 
@@ -199,8 +198,8 @@ OPTIMIZED = {"clustered_dynamic_range": clustered, "pruned_dynamic_range": prune
 def convert(model: keras.Model, training: Images, arguments: argparse.Namespace) -> bytes:
     """Return the TFLite flatbuffer of a network, for one batch size.
 
-    dynamic_range: int8 weights, float32 activations. float16: float16 weights, computed in float32 where the runtime has
-    nothing else. int8: full integer, input and output too, calibrated on training images.
+    dynamic_range: int8 weights, float32 activations. float16: float16 weights, computed in float32 where the runtime
+    has nothing else. int8: full integer, input and output too, calibrated on training images.
     """
     infer = tf.function(
         lambda image: model(image, training=False),

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DIGITS = "digits"
+# The study's.
+DIRECTORY_EPOCHS = 50
 # Of training and held-out images together: enough for both to have some of each class.
 MIN_IMAGES_PER_CLASS = 8
 # What `weights` of a manifest says of models that were trained on no such data set.
@@ -45,7 +47,9 @@ def find(text: str) -> DataSet:
         return DataSet()
     directory = Path(text).expanduser().absolute()
     if directory.name in TAKEN:
-        raise ValueError(f"{directory}: a data set goes by its directory's name, and '{directory.name}' is taken; rename it")
+        raise ValueError(
+            f"{directory}: a data set goes by its directory's name, and '{directory.name}' is taken; rename it"
+        )
     digest = hashlib.sha256()
     try:
         for images in classes(directory).values():
@@ -55,7 +59,7 @@ def find(text: str) -> DataSet:
                 digest.update(f"{image.relative_to(directory)}\0{content}\n".encode(errors="surrogateescape"))
     except OSError as error:
         raise ValueError(f"data set {error.filename} cannot be read ({error.strerror})") from error
-    return DataSet(directory.name, 50, directory, digest.hexdigest())
+    return DataSet(directory.name, DIRECTORY_EPOCHS, directory, digest.hexdigest())
 
 
 def classes(directory: Path) -> dict[str, list[Path]]:

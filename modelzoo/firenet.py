@@ -16,9 +16,9 @@ BATCH_NORM_MOMENTUM = 0.9
 def firenet(classes: int, batch_size: int | None = None) -> keras.Model:
     """Separable convolutions, two dense layers, and the probability of each class; images of 0..1 go in.
 
-    The study normalizes after each ReLU. Here that is so after the convolutions only: behind a dense layer the converter
-    would multiply it into the kernel of the next one, each input with a factor of its own, and the kernel's clusters were
-    gone. Before the ReLU it becomes part of the kernel before, one factor for an output channel.
+    The study normalizes after each ReLU. Here that is so after the convolutions only: behind a dense layer the
+    converter would multiply it into the kernel of the next one, each input with a factor of its own, and the kernel's
+    clusters would be gone. Before the ReLU it becomes part of the kernel before, one factor for an output channel.
     """
     layers = [keras.Input(batch_shape=(batch_size, SIZE, SIZE, 3))]
     for features, kernel, halves in CONVOLUTIONS:

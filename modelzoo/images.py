@@ -51,7 +51,7 @@ class Images:
 
 
 def load(option: str) -> Images:
-    """Return all images of a data set. Raises ValueError when it is not fit to train on, OSError when it is not there."""
+    """Return all images of a data set. Raises ValueError when it is not fit to train on, OSError when it is gone."""
     images = digits() if option == datasets.DIGITS else from_directory(Path(option))
     counts = np.bincount(images.labels, minlength=len(images.classes))
     datasets.check_counts(option, dict(zip(images.classes, counts.tolist(), strict=True)))
@@ -91,6 +91,6 @@ def from_directory(directory: Path) -> Images:
 
 
 def scaled(image: np.ndarray | tf.Tensor) -> np.ndarray:
-    """An image, or several, of 0..255 in the model's size, as uint8; made smaller, a pixel is a mean of those it covers."""
+    """One image or several, of 0..255, in the model's size, as uint8; where that is less, a mean of what it covers."""
     resized = tf.image.resize(image, (SIZE, SIZE), antialias=True)
     return tf.cast(tf.round(tf.clip_by_value(resized, 0, 255)), tf.uint8).numpy()

@@ -30,7 +30,7 @@ def weight_sparsity(content: bytes) -> float:
 
 
 def weight_clusters(content: bytes) -> int:
-    """The most distinct values in one output channel of a kernel; depthwise ones, which tfmot leaves alone, do not count."""
+    """The most distinct values in one output channel of a kernel, but for depthwise ones, which tfmot leaves alone."""
     return max(
         len(np.unique(channel))
         for operator, kernel in kernels(content)
