@@ -1,4 +1,4 @@
-"""FireNet trained, compressed and evaluated for real, in its cached environment (which this makes where it is missing)."""
+"""FireNet trained, compressed and evaluated for real, in its cached environment (made where it is missing)."""
 
 from __future__ import annotations
 
