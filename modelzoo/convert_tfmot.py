@@ -43,7 +43,7 @@ CLUSTERS = 8
 SPARSITY = 0.5
 FINE_TUNING_LEARNING_RATE = 1e-5
 FINE_TUNING_SHARE = 0.2
-CALIBRATION_IMAGES = 100
+CALIBRATION_IMAGES = 64
 # Kernels that tfmot does not prune (depthwise ones) count too, and some zeros are by chance.
 LEAST_SPARSITY = 0.9 * SPARSITY
 IN_PLACE = (
@@ -61,13 +61,12 @@ def main() -> int:
     keras.utils.set_random_seed(arguments.seed)
     tf.config.experimental.enable_op_determinism()
     try:
-        images = load(arguments.dataset)
+        images = load(arguments.dataset, say if arguments.variant == TRAINED else None)
     except (ValueError, OSError) as error:
         sys.exit(str(error))
     training, held_out = split(images)
     model = firenet(len(images.classes))
     if arguments.variant == TRAINED:
-        report_unreadable(images)
         train(model, training, held_out, arguments.epochs)
         model.save_weights(arguments.output, save_format="h5")
         return 0
@@ -112,14 +111,8 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def report_unreadable(images: Images) -> None:
-    if images.unreadable:
-        count = len(images.unreadable)
-        print(
-            f"{count} of {count + len(images.labels)} images cannot be read and are left out: "
-            f"{', '.join(map(str, images.unreadable))}",
-            flush=True,
-        )
+def say(line: str) -> None:
+    print(line, flush=True)
 
 
 class Batches(keras.utils.Sequence):
@@ -145,7 +138,7 @@ def train(model: keras.Model, training: Images, held_out: Images, epochs: int) -
     """Train a network from its first weights. The held-out images are looked at in the end only."""
     fit(model, training, LEARNING_RATE, epochs, progress=True)
     _, accuracy = model.evaluate(held_out.floats(), held_out.labels, verbose=0)
-    print(f"accuracy {accuracy:.3f} on {len(held_out.labels)} images held out", flush=True)
+    say(f"accuracy {accuracy:.3f} on {len(held_out.labels)} images held out")
 
 
 def fit(
@@ -164,7 +157,7 @@ def fit(
 
 
 def report_epoch(epoch: int, logs: dict[str, float], epochs: int) -> None:
-    print(f"epoch {epoch + 1} of {epochs}: accuracy {logs['accuracy']:.3f} on the training images", flush=True)
+    say(f"epoch {epoch + 1} of {epochs}: accuracy {logs['accuracy']:.3f} on the training images")
 
 
 def clustered(model: keras.Model, training: Images, epochs: int) -> keras.Model:

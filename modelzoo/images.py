@@ -5,8 +5,8 @@ Part of train_tfmot.py and convert_tfmot.py, and like them no part of the librar
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import datasets
@@ -35,7 +35,7 @@ class Images:
     classes: tuple[str, ...]
     pixels: np.ndarray
     labels: np.ndarray
-    unreadable: tuple[Path, ...] = field(default=())
+    unreadable: tuple[Path, ...] = ()
 
     def part(self, indices: np.ndarray) -> Images:
         return Images(self.classes, self.pixels[indices], self.labels[indices])
@@ -50,9 +50,16 @@ class Images:
             yield self.floats(start, start + size), self.labels[start : start + size]
 
 
-def load(option: str) -> Images:
-    """Return all images of a data set. Raises ValueError when it is not fit to train on, OSError when it is gone."""
+def load(option: str, say: Callable[[str], None] | None = None) -> Images:
+    """Return all images of a data set, and say which of its files are none.
+
+    Raises ValueError when it is not fit to train on, OSError when it is gone.
+    """
     images = digits() if option == datasets.DIGITS else from_directory(Path(option))
+    if images.unreadable and say:
+        files = len(images.unreadable) + len(images.labels)
+        names = ", ".join(map(str, images.unreadable))
+        say(f"{len(images.unreadable)} of {files} images cannot be read and are left out: {names}")
     counts = np.bincount(images.labels, minlength=len(images.classes))
     datasets.check_counts(option, dict(zip(images.classes, counts.tolist(), strict=True)))
     return images
