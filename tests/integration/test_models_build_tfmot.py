@@ -83,7 +83,7 @@ def largest_tensor(file) -> np.ndarray:
 
 
 def test_a_directory_of_images_of_two_classes(tmp_path):
-    """Images of several kinds and sizes; two of the files are none, and said. A batch that does not divide them."""
+    """Of several kinds and sizes; two of the files are none, and said. A batch that does not divide them."""
     fire = tmp_path / "fire"
     random = np.random.default_rng(0)
     for name, colour in (("Fire", (250, 120, 20)), ("NonFire", (30, 110, 60))):
@@ -98,7 +98,7 @@ def test_a_directory_of_images_of_two_classes(tmp_path):
     damaged.write_bytes(damaged.read_bytes()[:200])
 
     said = []
-    builder = training(tmp_path / "cache", dataset=find(str(fire)), epochs=15)
+    builder = training(tmp_path / "cache", dataset=find(str(fire)))
     outcome = ensure(builder, [Wanted("FireNet", "int8", batch_size=5)], tmp_path / "models", said.append)
 
     assert outcome.failed == []
