@@ -104,7 +104,7 @@ def test_a_directory_of_images_of_two_classes(tmp_path):
     assert outcome.failed == []
     (entry,) = outcome.models
     assert (entry.weights, entry.evaluated_on, entry.evaluated_images, entry.classes) == ("fire", "fire", 12, 2)
-    assert entry.correct_images >= 11
+    assert entry.correct_images >= 10
     assert (
         f"training: 2 of 50 images cannot be read and are left out: {fire / 'Fire/24.jpg'}, {fire / 'NonFire/00.jpg'}"
         in said
