@@ -1,4 +1,4 @@
-"""Source `build`: networks of keras.applications and of PyTorch, converted on this machine."""
+"""Source `build`: networks of keras.applications and of PyTorch, and one trained here, converted on this machine."""
 
 from __future__ import annotations
 
@@ -11,17 +11,32 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from modelzoo import manifest
 from modelzoo.catalogue import MODELS, VARIANTS, Model, check_names
+from modelzoo.datasets import DataSet
 from modelzoo.ensure import Failure, Wanted, publish, workspace
-from modelzoo.environment import TENSORFLOW, TORCH, Environment, builder_python
+from modelzoo.environment import TENSORFLOW, TFMOT, TORCH, Environment, builder_python
 from modelzoo.errors import UsageError, ZooError
 from modelzoo.manifest import Entry
 from modelzoo.resources import Say, available_memory_gb, check_disk, usable_cores
+from modelzoo.training import how_it_ended, trained
 from modelzoo.weights import fetched
 
 WEIGHTS = ("random", "imagenet")
+# What a conversion says of its file, where it knows it.
+FACTS = (
+    "parameters",
+    "macs",
+    "activation_mb",
+    "compressed_bytes",
+    "evaluated_images",
+    "correct_images",
+    "classes",
+    "weight_sparsity",
+    "weight_clusters",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +56,7 @@ class Framework:
 FRAMEWORKS = {
     "keras": Framework(TENSORFLOW, "convert.py", recipe_version=1),
     "torch": Framework(TORCH, "convert_torch.py", recipe_version=1),
+    "tfmot": Framework(TFMOT, "convert_tfmot.py", recipe_version=1),
 }
 
 
@@ -56,7 +72,11 @@ class Build:
 
     Attributes:
         cache: the kit's cache, with the environments and trained weights.
+        weights: of the networks that are not trained here.
+        seed: of random weights, and of trainings.
         weights_url: a mirror of PyTorch's trained weights, the URL of a directory; None = where they are published.
+        dataset: what networks that are trained here are trained and evaluated on.
+        epochs: how often a training sees each image; None = as is usual for the data set.
         converter: returns the command of a framework, to which the options of a conversion are appended.
         memory_gb: returns the memory that new processes can use, in GB, or None when that cannot be told.
     """
@@ -65,6 +85,8 @@ class Build:
     weights: str = "random"
     seed: int = 0
     weights_url: str | None = None
+    dataset: DataSet = field(default_factory=DataSet)
+    epochs: int | None = None
     converter: Callable[[str, Path, Say], list[str]] = default_converter
     memory_gb: Callable[[], float | None] = available_memory_gb
     cores: int = field(default_factory=usable_cores)
@@ -85,6 +107,11 @@ class Build:
                     f"{model.name} can have input sizes that are multiples of {model.size_multiple} only, not "
                     f"{each.input_size}"
                 )
+            if each.input_size and model.framework == "tfmot":
+                raise UsageError(
+                    f"{model.name} can have input size {model.input_size} only, not {each.input_size}: it is trained "
+                    "for that"
+                )
             if each.input_size and self.weights != "random" and model.framework == "keras":
                 raise UsageError(
                     f"{model.name} with {self.weights} weights can have input size {model.input_size} only, not "
@@ -102,7 +129,7 @@ class Build:
             "network": model.network,
             "variant": wanted.variant,
             "weights": self._weights_of(model),
-            "weights_seed": self._weights_seed,
+            "weights_seed": self._weights_seed(model),
             "batch_size": wanted.batch_size,
             "input_size": _input_size(wanted),
             "versions": framework.environment.pinned_versions(),
@@ -111,7 +138,14 @@ class Build:
         # Without these for Keras, so that what users have built stays right.
         if model.framework == "torch":
             document |= {"format": wanted.format, "weights_url": self.weights != "random" and model.weights_url}
+        if model.framework == "tfmot":
+            document |= self._training
         return manifest.digest(document)
+
+    @property
+    def _training(self) -> dict[str, Any]:
+        """What determines a training, beside the network and the versions of what trains it."""
+        return {"dataset": self.dataset.sha256, "epochs": self.epochs or self.dataset.epochs, "seed": self.seed}
 
     def provide(self, wanted: Sequence[Wanted], directory: Path, say: Say) -> Iterator[Entry | Failure]:
         available_gb = self.memory_gb()
@@ -145,12 +179,15 @@ class Build:
                 failed |= dict.fromkeys(names, str(error))
                 continue
             for name in names:
+                model = MODELS[name]
+                command = [*converter, f"--network={model.network}"]
                 try:
-                    weights = self._weights_option(MODELS[name], say)
+                    if framework == "tfmot":
+                        commands[name] = self._trained(model, command, say)
+                    else:
+                        commands[name] = [*command, f"--weights={self._weights_option(model, say)}"]
                 except ZooError as error:
                     failed[name] = str(error)
-                else:
-                    commands[name] = [*converter, f"--network={MODELS[name].network}", f"--weights={weights}"]
         return commands, failed
 
     def _weights_option(self, model: Model, say: Say) -> str:
@@ -159,12 +196,30 @@ class Build:
             return self.weights
         return str(fetched(model.weights_url, self.weights_url, self.cache / "weights", say))
 
+    def _trained(self, model: Model, command: list[str], say: Say) -> list[str]:
+        """Train a network, unless that is done, and return how the command of its conversions begins."""
+        training = self._training
+        command = [*command, f"--dataset={self.dataset.option}", f"--epochs={training['epochs']}"]
+        framework = FRAMEWORKS[model.framework]
+        digest = manifest.digest(
+            training
+            | {
+                "name": self.dataset.name,
+                "versions": framework.environment.pinned_versions(),
+                "recipe_version": framework.recipe_version,
+            }
+        )
+        title = f"{model.name} on {self.dataset.name}, {training['epochs']} epochs"
+        weights = self.cache / "trained" / f"{model.name}-{digest[:12]}.h5"
+        return [*command, f"--weights={trained(weights, [*command, f'--seed={self.seed}'], title, say)}"]
+
     def _weights_of(self, model: Model) -> str:
+        if model.framework == "tfmot":
+            return self.dataset.name
         return "random" if self.weights == "random" else model.trained_on
 
-    @property
-    def _weights_seed(self) -> int | None:
-        return self.seed if self.weights == "random" else None
+    def _weights_seed(self, model: Model) -> int | None:
+        return self.seed if self._weights_of(model) == "random" else None
 
     def _convert_all(
         self, wanted: Sequence[Wanted], directory: Path, commands: dict[str, list[str]], say: Say
@@ -237,19 +292,19 @@ class Build:
         log = directory / conversion.log.name
         if status := conversion.process.returncode:
             conversion.log.replace(log)
-            return Failure(wanted, f"{_how_it_ended(status)}: {_last_line(log)} (the whole output is in {log})")
+            return Failure(wanted, how_it_ended("conversion", status, log))
         facts = json.loads(conversion.facts.read_text(encoding="utf-8"))
+        model = MODELS[wanted.model]
         try:
             entry = publish(
                 conversion.unfinished,
                 wanted,
                 directory,
                 source="build",
-                weights=self._weights_of(MODELS[wanted.model]),
-                weights_seed=self._weights_seed,
-                parameters=facts["parameters"],
-                macs=facts["macs"],
-                activation_mb=facts["activation_mb"],
+                weights=self._weights_of(model),
+                weights_seed=self._weights_seed(model),
+                evaluated_on=self.dataset.name if "evaluated_images" in facts else None,
+                **{name: facts.get(name) for name in FACTS},
                 batch_size=wanted.batch_size,
                 input_size=_input_size(wanted),
                 recipe=self.recipe(wanted),
@@ -298,14 +353,3 @@ def _shortage(wanted: Wanted, available_gb: float) -> str:
         f"needs about {_need_gb(wanted):.1f} GB of memory to convert, {available_gb:.1f} GB are available; end other "
         "programs, or build it on a larger machine and bring its models directory here (--source directory)"
     )
-
-
-def _how_it_ended(status: int) -> str:
-    if status == -signal.SIGKILL:
-        return "the conversion was killed (out of memory?)"
-    return f"the conversion ended with exit code {status}"
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "without a word")

@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from modelzoo.errors import UsageError
 
 # Variant -> bytes of one weight in its file.
-VARIANTS = {"float32": 4, "dynamic_range": 1, "float16": 2, "int8": 1}
+VARIANTS = {
+    "float32": 4,
+    "dynamic_range": 1,
+    "float16": 2,
+    "int8": 1,
+    "clustered_dynamic_range": 1,
+    "pruned_dynamic_range": 1,
+}
 DEFAULT_VARIANTS = ("float32", "dynamic_range")
 # A tflite file is for one batch size, the others take any; what they hold is float32.
 FORMATS = ("tflite", "pt2", "onnx")
@@ -23,8 +30,8 @@ class Model:
     """One network.
 
     Attributes:
-        framework: `keras` or `torch`.
-        network: its constructor in keras.applications or torchvision.models; UNet is our own.
+        framework: `keras`, `torch` or `tfmot` (which is always trained here).
+        network: its constructor in keras.applications or torchvision.models; UNet and FireNet are our own.
         input_size: height and width of the image that it was designed for, in pixels.
         parameters: trainable or not, as Keras counts them; in PyTorch, which calls the statistics of batch norms none,
             without these. Shared ones count once.
@@ -33,7 +40,7 @@ class Model:
         memory_gb: (variant, format) -> peak memory of its conversion, in GB (measured, rounded up).
         dense_parameters: of a dense layer that sees every position of the last feature map: they grow with the image.
         weights_url: of trained weights; a part of the file name is the beginning of its sha256. None = Keras knows.
-        trained_on: what its trained weights were trained on.
+        trained_on: what its trained weights were trained on; of those trained here, what the user says.
         size_multiple: the input sizes that it can have are multiples of it.
     """
 
@@ -77,7 +84,7 @@ def _keras(
     *memory_gb: float,
     dense_parameters: int = 0,
 ) -> Model:
-    kinds = [(variant, "tflite") for variant in VARIANTS]
+    kinds = [(variant, "tflite") for variant in ("float32", "dynamic_range", "float16", "int8")]
     needs = dict(zip(kinds, memory_gb, strict=True))
     return Model(name, "keras", name, input_size, parameters, macs, activation_mb, needs, dense_parameters)
 
@@ -97,6 +104,11 @@ def _torch(
     needs = dict(zip(kinds, memory_gb, strict=True))
     facts = (parameters, macs, activation_mb, needs)
     return Model(name, "torch", network, 224, *facts, 0, weights_url, trained_on, size_multiple)
+
+
+def _tfmot(name: str, input_size: int, parameters: int, macs: int, activation_mb: float, *memory_gb: float) -> Model:
+    needs = dict(zip(((variant, "tflite") for variant in VARIANTS), memory_gb, strict=True))
+    return Model(name, "tfmot", name, input_size, parameters, macs, activation_mb, needs)
 
 
 _TORCHVISION = "https://download.pytorch.org/models"
@@ -121,6 +133,7 @@ MODELS = {
                weights_url=f"{_TORCHVISION}/mobilenet_v3_small-047dcff4.pth"),
         _torch("ResNet18", "resnet18", 11_689_512, 1_814_073_344, 3.83, 1.1, 1.1, 0.6, 0.8,
                weights_url=f"{_TORCHVISION}/resnet18-f37072fd.pth"),
+        _tfmot("FireNet", 128, 2_123_813, 15_171_840, 1.25, 1.5, 1.5, 1.5, 1.6, 1.8, 1.8),
     )
 }
 # fmt: on

@@ -14,6 +14,7 @@ from types import FrameType
 
 from modelzoo.build import WEIGHTS, Build
 from modelzoo.catalogue import DEFAULT_MODELS, DEFAULT_VARIANTS, FORMATS, MODELS, VARIANTS, Model, can_be, check_names
+from modelzoo.datasets import DIGITS, DIRECTORY_EPOCHS, DataSet, find
 from modelzoo.directory import Directory
 from modelzoo.download import Download
 from modelzoo.drive import DriveFolder
@@ -25,6 +26,7 @@ EPILOG = """\
 examples:
   python -m modelzoo ensure --weights random
   python -m modelzoo ensure --models MobileNet,VGG16 --variants float32,int8 --weights imagenet
+  python -m modelzoo ensure --models FireNet --variants float32,pruned_dynamic_range --dataset ~/fire
   python -m modelzoo ensure --models ResNet18,UNet --variants float32 --formats pt2,onnx --input-sizes 224,448
   python -m modelzoo ensure --source directory --source-dir ~/models
   python -m modelzoo ensure --source download --download-list models.tsv
@@ -137,15 +139,29 @@ def _parser() -> argparse.ArgumentParser:
     ensuring.add_argument("--check", action="store_true", help="say what would be done, and do nothing")
 
     build = ensuring.add_argument_group(
-        "--source build (through TensorFlow or PyTorch, each in an environment of its own, made when it is needed)"
+        "--source build (through TensorFlow, tensorflow-model-optimization or PyTorch, each in an environment of its "
+        "own, made when it is needed)"
     )
     build.add_argument(
         "--weights",
         choices=WEIGHTS,
         help="random: seeded, for measuring time only; imagenet: trained, downloaded (UNet's on brain MRI instead); "
-        "default: random",
+        "FireNet is trained here, whatever this says; default: random",
     )
-    build.add_argument("--seed", type=int, metavar="N", help="of random weights; default: 0")
+    build.add_argument("--seed", type=int, metavar="N", help="of random weights, and of trainings; default: 0")
+    build.add_argument(
+        "--dataset",
+        metavar="digits|DIR",
+        help="what FireNet is trained and evaluated on: scikit-learn's digits, even or odd, or a directory with a "
+        "directory of images for each class (a quarter of them is held out); default: digits",
+    )
+    build.add_argument(
+        "--epochs",
+        type=_count,
+        metavar="N",
+        help=f"how often FireNet's training sees each image; default: {DataSet().epochs}, of a directory "
+        f"{DIRECTORY_EPOCHS}",
+    )
     build.add_argument(
         "--weights-url",
         metavar="URL",
@@ -201,6 +217,12 @@ def _sizes(text: str) -> list[int]:
     return list(dict.fromkeys(map(int, words)))
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"'{text}': a whole number above 0 expected")
+    return int(text)
+
+
 def _ensure(arguments: argparse.Namespace) -> int:
     wanted = _wanted(arguments)
     models_dir = (arguments.dir or arguments.cache / "models").expanduser().absolute()
@@ -250,7 +272,7 @@ def _wanted(arguments: argparse.Namespace) -> list[Wanted]:
 def _source(arguments: argparse.Namespace, wanted: list[Wanted]) -> Source:
     """Return the source that the options describe; options of another source are an error, not ignored."""
     own = {
-        "build": ("weights", "seed", "weights_url"),
+        "build": ("weights", "seed", "weights_url", "dataset", "epochs"),
         "download": ("download_list", "drive_folder", "checksums"),
         "directory": ("source_dir",),
     }
@@ -261,7 +283,12 @@ def _source(arguments: argparse.Namespace, wanted: list[Wanted]) -> Source:
     if arguments.source == "build":
         cache = arguments.cache.expanduser().absolute()
         build = Build(
-            cache, weights=arguments.weights or "random", seed=arguments.seed or 0, weights_url=arguments.weights_url
+            cache,
+            weights=arguments.weights or "random",
+            seed=arguments.seed or 0,
+            weights_url=arguments.weights_url,
+            dataset=_dataset(arguments, wanted),
+            epochs=arguments.epochs,
         )
         build.check(wanted)
         return build
@@ -278,6 +305,16 @@ def _source(arguments: argparse.Namespace, wanted: list[Wanted]) -> Source:
     raise UsageError("--source download needs --download-list FILE|URL or --drive-folder URL|ID")
 
 
+def _dataset(arguments: argparse.Namespace, wanted: list[Wanted]) -> DataSet:
+    """Return the data set of the options; a directory's images are read only where a network is trained on them."""
+    if not any(each.model in MODELS and MODELS[each.model].framework == "tfmot" for each in wanted):
+        return DataSet()
+    try:
+        return find(arguments.dataset or DIGITS)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
 def _summary(outcome: Outcome, wanted: int) -> str:
     """The last line: what is there, or for each reason what is not."""
     if not outcome.failed:
@@ -291,7 +328,7 @@ def _summary(outcome: Outcome, wanted: int) -> str:
 
 def _list(_: argparse.Namespace) -> int:
     kinds = [(variant, "tflite") for variant in VARIANTS] + [("float32", "pt2"), ("float32", "onnx")]
-    row = "{:16} {:>5} {:>12} {:>7} {:>7}  " + " {:>13}" * len(kinds)
+    row = "{:16} {:>5} {:>12} {:>7} {:>7}  " + "".join(f" {{:>{max(13, len(variant))}}}" for variant, _ in kinds)
     print(row.format("", "", "", "", "", *(file_format for _, file_format in kinds)))
     print(row.format("model", "input", "parameters", "GMACs", "GFLOPs", *(variant for variant, _ in kinds)))
     for model in MODELS.values():

@@ -65,6 +65,13 @@ class Environment:
 TENSORFLOW = Environment(
     "models", "TensorFlow", REPOSITORY / "requirements-models.txt", ("tensorflow", "keras"), size_gb=1.6
 )
+TFMOT = Environment(
+    "tfmot",
+    "TensorFlow Model Optimization",
+    REPOSITORY / "requirements-tfmot.txt",
+    ("tensorflow", "tf-keras", "tensorflow-model-optimization", "scikit-learn"),
+    size_gb=2.3,
+)
 TORCH = Environment(
     "torch",
     "PyTorch",

@@ -34,8 +34,8 @@ class Entry:
         file: its name in the manifest's directory.
         input_size: height and width of the input image, in pixels.
         source: `build`, `download` or `directory`.
-        weights: `random`, what trained weights were trained on (`imagenet`, `brain-mri`), or `unknown`; results on
-            random weights say nothing about accuracy.
+        weights: `random`, what trained weights were trained on (`imagenet`, `brain-mri`, `digits`, the name of a
+            directory of images), or `unknown`; results on random weights say nothing about accuracy.
         weights_seed: of random weights.
         macs: multiply-accumulates of one image at this input size; FLOPs are twice as many.
         activation_mb: inputs and outputs of one image's largest operation, in MB of 2^20 bytes, as float32.
@@ -44,6 +44,13 @@ class Entry:
         url: where anybody can download it; None also where the URL has a user, password or query, which may be secret.
         recipe: sha256 of what determines the file's bytes or where it came from.
         versions: of the packages that made it.
+        compressed_bytes: size of the file as gzip makes it at level 9: clustering and pruning save only there.
+        evaluated_on: the data set of the images that it was evaluated with.
+        evaluated_images: how many these were; no training, fine-tuning or calibration has seen them.
+        correct_images: how many of them this very file puts into the right class, of `classes`.
+        weight_sparsity: the share of zeros in the kernels of convolutions and dense layers, read back from the file.
+        weight_clusters: the most distinct values in one output channel of any kernel but depthwise ones, read back from
+            the file.
     """
 
     model: str
@@ -63,6 +70,13 @@ class Entry:
     url: str | None = None
     recipe: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
+    compressed_bytes: int | None = None
+    evaluated_on: str | None = None
+    evaluated_images: int | None = None
+    correct_images: int | None = None
+    classes: int | None = None
+    weight_sparsity: float | None = None
+    weight_clusters: int | None = None
 
     @property
     def key(self) -> str:

@@ -111,6 +111,18 @@ def test_a_model_that_cannot_be_had_is_named(play):
     assert "has no Teeny.float32.tflite or Teeny.tflite; it has: Tiny.tflite, Tiny_quant.tflite" in message
 
 
+def test_what_firenet_is_trained_on_is_a_setting(play, tmp_path):
+    message = play(
+        campaign_models=["FireNet"],
+        campaign_variants=["float32", "pruned_dynamic_range"],
+        campaign_runners=["benchmark_apk"],
+        benchmark_models_source="build",
+        benchmark_models_dataset=str(tmp_path / "fire"),
+        benchmark_models_epochs=3,
+    ).failure()
+    assert f"data set {tmp_path / 'fire'} cannot be read (No such file or directory)" in message
+
+
 def test_a_host_that_has_internet_may_fetch_its_models(play, tmp_path, source_dir):
     """What has an address is fetched, what has one with a token in it is sent; and that is shown nowhere."""
     asked = []

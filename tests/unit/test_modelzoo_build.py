@@ -12,6 +12,7 @@ import pytest
 
 from modelzoo.build import FRAMEWORKS, Build
 from modelzoo.catalogue import MODELS
+from modelzoo.datasets import DataSet
 from modelzoo.ensure import Wanted, ensure
 from modelzoo.environment import TENSORFLOW
 from modelzoo.errors import UsageError, ZooError
@@ -21,8 +22,9 @@ FAKE_CONVERTER = """
 import argparse, json, os, pathlib, sys, time
 parser = argparse.ArgumentParser()
 for name in ("framework", "network", "format", "variant", "weights", "seed", "input-size", "output", "facts"):
-    parser.add_argument("--" + name, required=True)
-parser.add_argument("--batch-size")
+    parser.add_argument("--" + name)
+for name in ("batch-size", "dataset", "epochs"):
+    parser.add_argument("--" + name)
 options = parser.parse_args()
 here = pathlib.Path(__file__).parent
 key = options.network + "." + options.variant
@@ -40,11 +42,19 @@ if (here / (key + ".fails")).exists():
     sys.exit("ValueError: no such operation")
 if (here / (key + ".is_killed")).exists():
     os.kill(os.getpid(), 9)
+if options.variant == "trained":
+    print("epoch 1 of " + options.epochs)
+    pathlib.Path(options.output).write_text(options.seed)
+    sys.exit()
 head = {"tflite": b"\\0\\0\\0\\0TFL3", "pt2": b"PK\\3\\4", "onnx": b"\\x08"}[options.format]
 if (here / (key + ".writes_nonsense")).exists():
     head = b"oops"
 pathlib.Path(options.output).write_bytes(head + (key + options.seed).encode())
 facts = {"parameters": 7, "macs": 70, "activation_mb": 0.7, "peak_memory_gb": 0.5, "versions": {"tensorflow": "0"}}
+if options.framework == "tfmot":
+    assert pathlib.Path(options.weights).read_text() == options.seed
+    facts |= {"compressed_bytes": 5, "evaluated_images": 450, "correct_images": 440, "classes": 2}
+    facts |= {"weight_sparsity": 0.25, "weight_clusters": 8}
 pathlib.Path(options.facts).write_text(json.dumps(facts))
 with (here / "calls").open("a") as calls:
     calls.write(key + " end\\n")
@@ -402,3 +412,65 @@ def test_unet_halves_the_image_four_times(zoo):
     zoo.build().check([Wanted("UNet", "float32", "pt2", None, 240)])
     with pytest.raises(UsageError, match="UNet can have input sizes that are multiples of 16 only, not 299"):
         zoo.build().check([Wanted("UNet", "float32", "pt2", None, 299)])
+
+
+def test_firenet_is_trained_once_for_all_its_variants(zoo):
+    outcome = zoo.ensure("FireNet.float32", "FireNet.clustered_dynamic_range", weights="imagenet")
+    assert outcome.failed == []
+    assert [call for call in zoo.calls() if "trained" in call] == ["FireNet.trained start"]
+    assert "training: epoch 1 of 10" in zoo.said
+    entry = outcome.models[1]
+    assert (entry.weights, entry.weights_seed) == ("digits", None)
+    assert (entry.evaluated_on, entry.evaluated_images, entry.correct_images, entry.classes) == ("digits", 450, 440, 2)
+    assert (entry.compressed_bytes, entry.weight_sparsity, entry.weight_clusters) == (5, 0.25, 8)
+
+    zoo.ensure("FireNet.float32", "FireNet.int8", weights="imagenet")
+    assert zoo.built() == {"FireNet.int8"}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param({"epochs": 3}, id="epochs"),
+        pytest.param({"seed": 1}, id="seed"),
+        pytest.param({"dataset": DataSet("fire", 10, Path("/fire"), "0" * 64)}, id="data set"),
+    ],
+)
+def test_another_training_is_another_recipe(zoo, other):
+    zoo.ensure("FireNet.float32")
+    assert zoo.ensure("FireNet.float32", **other).changed
+    assert zoo.built() == {"FireNet.trained", "FireNet.float32"}
+    # What was trained before is still there.
+    zoo.ensure("FireNet.float32")
+    assert zoo.built() == {"FireNet.float32"}
+
+
+def test_what_says_nothing_of_its_accuracy_was_evaluated_on_nothing(zoo):
+    (entry,) = zoo.ensure("MobileNet.float32").models
+    assert (entry.evaluated_on, entry.correct_images, entry.compressed_bytes) == (None, None, None)
+
+
+def test_a_training_that_fails_leaves_the_other_models_usable_and_is_tried_again(zoo):
+    zoo.pull("FireNet.trained.fails")
+    outcome = zoo.ensure("FireNet.float32", "FireNet.int8", "MobileNet.float32")
+    assert [entry.key for entry in outcome.models] == ["MobileNet.float32"]
+    (reason,) = {failure.reason for failure in outcome.failed}
+    assert reason.startswith("the training ended with exit code 1: ValueError: no such operation (the whole output is ")
+
+    (zoo.root / "FireNet.trained.fails").unlink()
+    assert zoo.ensure("FireNet.float32").failed == []
+
+
+def test_an_interrupted_training_leaves_nothing_that_looks_trained(zoo):
+    zoo.pull("FireNet.trained.is_killed")
+    outcome = zoo.ensure("FireNet.float32")
+    assert "the training was killed (out of memory?)" in outcome.failed[0].reason
+    assert not list((zoo.root / "cache" / "trained").glob("*.h5"))
+
+
+def test_firenet_has_one_input_size_and_variants_of_its_own(zoo):
+    with pytest.raises(UsageError, match="FireNet can have input size 128 only, not 224: it is trained for that"):
+        zoo.build().check([Wanted("FireNet", "float32", input_size=224)])
+    compressed = {"clustered_dynamic_range", "pruned_dynamic_range"}
+    for model in MODELS.values():
+        assert compressed.isdisjoint(variant for variant, _ in model.memory_gb) == (model.name != "FireNet")

@@ -67,6 +67,13 @@ def test_all_there(modelzoo, source_dir, tmp_path):
         "url": None,
         "recipe": None,
         "versions": {},
+        "compressed_bytes": None,
+        "evaluated_on": None,
+        "evaluated_images": None,
+        "correct_images": None,
+        "classes": None,
+        "weight_sparsity": None,
+        "weight_clusters": None,
     }
     assert done.stderr.splitlines()[-1].startswith("ready in ")
     assert json.loads(modelzoo(*command).stdout)["changed"] is False
@@ -127,6 +134,22 @@ def test_by_default_nothing_of_pytorch_is_wanted(modelzoo):
             ["--models=MobileNet", "--weights=imagenet", "--input-sizes=448"],
             "MobileNet with imagenet weights can have input size 224 only",
             id="trained for another size",
+        ),
+        pytest.param(
+            ["--models=MobileNet", "--variants=float32,pruned_dynamic_range"],
+            "variant 'pruned_dynamic_range' is to be had in none of these combinations: models MobileNet, ",
+            id="a variant of another model",
+        ),
+        pytest.param(
+            ["--models=FireNet", "--dataset=/nowhere"],
+            "data set /nowhere cannot be read (No such file or directory)",
+            id="no data set",
+        ),
+        pytest.param(["--epochs=0"], "'0': a whole number above 0 expected", id="no epochs"),
+        pytest.param(
+            ["--source=directory", "--source-dir=/", "--dataset=digits"],
+            "--dataset goes with --source build",
+            id="data",
         ),
         pytest.param(["--models="], "names separated by commas", id="no names"),
         pytest.param(["--source=directory"], "--source directory needs --source-dir", id="no directory"),

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from modelzoo.environment import TENSORFLOW, TORCH, Environment, builder_python
+from modelzoo.environment import TENSORFLOW, TFMOT, TORCH, Environment, builder_python
 from modelzoo.errors import ZooError
 
 
@@ -47,6 +47,6 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path):
         builder_python(tmp_path / "cache", quiet)
 
 
-@pytest.mark.parametrize("environment", [TENSORFLOW, TORCH], ids=lambda environment: environment.title)
+@pytest.mark.parametrize("environment", [TENSORFLOW, TFMOT, TORCH], ids=lambda environment: environment.title)
 def test_the_recipe_sees_the_pinned_versions(environment):
     assert tuple(environment.pinned_versions()) == environment.makers

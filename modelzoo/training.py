@@ -1,0 +1,55 @@
+"""Networks that are trained here: once for all their variants, with the trained weights kept in the cache."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from modelzoo.errors import ZooError
+from modelzoo.resources import Say, locked
+
+
+def trained(weights: Path, command: list[str], title: str, say: Say) -> Path:
+    """Return the file of trained weights, training first when it is missing; what determines them is in its name.
+
+    What the program prints is passed on; all it says, on standard error too, is kept in a log when it fails. Raises
+    ZooError then.
+    """
+    with locked(weights.with_suffix(".lock"), say):
+        if weights.exists():
+            return weights
+        say(f"training {title} ...")
+        started_s = time.monotonic()
+        log, unfinished = weights.with_suffix(".log"), weights.with_suffix(".unfinished")
+        with (
+            log.open("w", encoding="utf-8") as output,
+            subprocess.Popen(
+                [*command, "--variant=trained", f"--output={unfinished}"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=output,
+                text=True,
+            ) as process,
+        ):
+            try:
+                for line in process.stdout:
+                    say(f"training: {line.rstrip()}")
+            except BaseException:
+                process.kill()
+                raise
+        if process.returncode != 0:
+            raise ZooError(how_it_ended("training", process.returncode, log))
+        unfinished.replace(weights)
+        log.unlink()
+        say(f"trained {title}, in {time.monotonic() - started_s:.0f} s")
+    return weights
+
+
+def how_it_ended(what: str, status: int, log: Path) -> str:
+    """Why a program of ours failed: its exit status, and the last thing that it said."""
+    how = "was killed (out of memory?)" if status == -signal.SIGKILL else f"ended with exit code {status}"
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "without a word")
+    return f"the {what} {how}: {last} (the whole output is in {log})"
