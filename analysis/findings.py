@@ -389,7 +389,7 @@ def _unfinished(study: Study) -> list[Notice]:
 def _of_delegates(study: Study) -> list[Notice]:
     """Delegates that executed nothing of some models, and such that executed only parts, on each machine."""
     found, measured = [], defaultdict(list)
-    for cell in sorted(study.statuses, key=cell_key):
+    for cell in sorted(study.statuses, key=cell_key) if study.fell_back or study.partly else ():
         measured[cell.machine, cell.setting.delegate].append(cell)
     for (machine, delegate), cells in measured.items():
         models = count(len({cell[1:3] for cell in cells}), "model")

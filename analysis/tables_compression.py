@@ -29,9 +29,9 @@ def of_study(study: Study, summary: pd.DataFrame, baseline: str) -> dict[str, pd
 
     That is where all ran on the CPU, nothing was pruned or clustered, and nobody knows compressed sizes or accuracy.
     """
-    if not any(map(is_asked_about, study.statuses)) and not any(
-        entry.get("compressed_bytes") or entry.get("evaluated_images") for entry in map(study.entry, study.statuses)
-    ):
+    files = (entry for name in study.dataset.campaigns for entry in study.model_files(name))
+    is_known = any(entry.get("compressed_bytes") or entry.get("evaluated_images") for entry in files)
+    if not is_known and not any(map(is_asked_about, study.statuses)):
         return {}
     return {"compression": compression(study, summary, baseline)}
 
