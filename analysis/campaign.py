@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -358,13 +358,13 @@ def _rows(
             yield row
 
 
-_BATCH_LOGS = 32
+_BATCH_LOGS = 128
 
 
 def _contents(files: Sequence[LogFile]) -> Iterator[tuple[LogFile, list[ToolRun], dict[str, str] | None]]:
     """What the logs and their sidecars say; None where there is no sidecar.
 
-    Each step is done for a batch before the next one: this takes a quarter less time than log by log, since the
+    Each step is done for a batch before the next one: this takes a third less time than log by log, since the
     processor's caches hold one step's code and not that of all.
     """
     for start in range(0, len(files), _BATCH_LOGS):
@@ -575,7 +575,7 @@ def _judged(run: ToolRun, doubts: list[str]) -> tuple[str, str]:
 
 
 def _measurements(run: ToolRun) -> dict[str, Any]:
-    values = {name: getattr(run, name) for name in (*_MEASURED, "profile")}
+    values = dict(zip(_MEASURED, _values(run), strict=True))
     wall = run.edgebench.get("iteration_wall_us")
     if wall and run.status != FAILED:
         values["iteration_wall_us"] = wall
@@ -583,7 +583,10 @@ def _measurements(run: ToolRun) -> dict[str, Any]:
     return values
 
 
-_MEASURED = tuple(name for name in (*METRICS, "model_size_mb", "iterations") if name in ToolRun.__dataclass_fields__)
+_MEASURED = tuple(
+    name for name in (*METRICS, "model_size_mb", "iterations", "profile") if name in ToolRun.__dataclass_fields__
+)
+_values = attrgetter(*_MEASURED)
 
 
 def _runner(run: ToolRun, key: str) -> str:
