@@ -145,9 +145,9 @@ _EVENT = re.compile(
 
 def _split(text: str) -> list[str]:
     """Cut a text into runs. The text before the first `STARTING!` belongs to the first run if it is no run itself."""
-    head, *rest = text.split(_START)
-    if len(rest) == 1 and len(head) <= len(_PREFIX):
+    if 0 <= text.rfind(_START) <= len(_PREFIX):
         return [text]
+    head, *rest = text.split(_START)
     runs = _split_headless(head)
     if not rest:
         return runs
