@@ -425,6 +425,17 @@ def test_a_repeat_takes_the_place_of_its_original_in_the_block(pi):
     assert sorted(sample.by_block()) == [1, 2]
 
 
+def test_a_repeat_comes_after_its_original_wherever_the_two_were_found(pi, tmp_path):
+    repeat(pi, INVALID_RUN, 1)
+    elsewhere = tmp_path / "elsewhere" / "demo" / "pi"
+    shutil.copytree(pi, elsewhere)
+    for place, unwanted in ((pi, f"{INVALID_RUN}.log"), (elsewhere, f"{INVALID_RUN}.retry1.log")):
+        (place / "runs" / unwanted).unlink()
+    runs = read([pi, elsewhere]).runs
+    found = runs[runs["log"].str.contains(INVALID_RUN)]
+    assert list(found["retry"].fillna(0)) == [0, 1]
+
+
 def test_a_repeat_without_a_sidecar_is_of_its_originals_plan_line(pi):
     repeat(pi, INVALID_RUN, 1)
     (pi / "runs" / f"{INVALID_RUN}.retry1.meta").unlink()
