@@ -8,11 +8,11 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ from analysis.names import (
 )
 
 NOTHING_HOME = "nothing has come home"
+Lines = list[dict[str, str]]  # of a host's table, by the names of its columns; '-' is empty
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ class Dataset:
         runs: one row per process execution, columns and types as in `COLUMNS`.
         campaigns: campaign.json by campaign name; {} where there is none.
         hosts: host.json by (campaign, host); {} where there is none.
-        plans: plan.tsv by (campaign, host), every value as text; None where there is none.
+        plans: the configurations that plan.tsv asks for, by (campaign, host), each once and by the names of
+            `CONFIGURATION`, '-' for what it has not; None where there is no plan.
         problems: one sentence for each thing that is missing or could not be read beside the runs.
         unfinished: what has come home, in a few words, of each (campaign, host) from which more is to come.
         notes: what is good to know and wrong with nothing.
@@ -61,23 +63,23 @@ class Dataset:
             file or an entry that cannot be read.
         op_profiles: one row per operator of the runs that were made with op profiling, see `op_profile.frame`.
         iterations, stopping: iterations.tsv and stopping.tsv by (campaign, host), of hosts that decided themselves how
-            much to measure; every value as text.
-        idle: idle.tsv by (campaign, host), of hosts that measured what they take with nothing to do; as text.
+            much to measure.
+        idle: idle.tsv by (campaign, host), of hosts that measured what they take with nothing to do.
         energy: how the energy of each run is known whose host said something of a meter, see `energy.Told`.
     """
 
     runs: pd.DataFrame
     campaigns: dict[str, dict[str, Any]]
     hosts: dict[tuple[str, str], dict[str, Any]]
-    plans: dict[tuple[str, str], pd.DataFrame | None]
+    plans: dict[tuple[str, str], Lines | None]
     problems: list[str]
     unfinished: dict[tuple[str, str], str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     leases: dict[tuple[str, str], list[Lease]] = field(default_factory=dict)
     op_profiles: pd.DataFrame = field(default_factory=lambda: op_profile.frame([]))
-    iterations: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
-    stopping: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
-    idle: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
+    iterations: dict[tuple[str, str], Lines] = field(default_factory=dict)
+    stopping: dict[tuple[str, str], Lines] = field(default_factory=dict)
+    idle: dict[tuple[str, str], Lines] = field(default_factory=dict)
     energy: pd.DataFrame = field(default_factory=lambda: energy.frame([]))
 
 
@@ -160,14 +162,14 @@ class _Part:
 
     runs: pa.Table
     hosts: dict[tuple[str, str], dict[str, Any]]
-    plans: dict[tuple[str, str], pd.DataFrame | None]
+    plans: dict[tuple[str, str], Lines | None]
     problems: list[str]
     unfinished: dict[tuple[str, str], str]
     leases: dict[tuple[str, str], list[Lease]]
     op_profiles: list[pd.DataFrame]
-    iterations: dict[tuple[str, str], pd.DataFrame]
-    stopping: dict[tuple[str, str], pd.DataFrame]
-    idle: dict[tuple[str, str], pd.DataFrame]
+    iterations: dict[tuple[str, str], Lines]
+    stopping: dict[tuple[str, str], Lines]
+    idle: dict[tuple[str, str], Lines]
     energy: list[energy.Told]
 
 
@@ -192,7 +194,8 @@ def _read_hosts(chunk: Sequence[tuple[HostLogs, Mapping[str, Any]]]) -> _Part:
     for host, asked in chunk:
         name = f"{host.campaign}/{host.host}"
         hosts[host.key] = _json(host.beside("host.json"), f"{name}/host.json", problems) or {}
-        plans[host.key] = plan = _tsv(host, "plan.tsv", "run", problems)
+        plan = _tsv(host, "plan.tsv", "run", problems)
+        plans[host.key] = None if plan is None else _configurations(plan)
         beside = (("iterations.tsv", iterations, "reason"), ("stopping.tsv", stopping, "reason"))
         for file, tables, column in (*beside, ("idle.tsv", idle, "samples")):
             if (table := _tsv(host, file, column, problems)) is not None:
@@ -209,10 +212,11 @@ def _read_hosts(chunk: Sequence[tuple[HostLogs, Mapping[str, Any]]]) -> _Part:
         # Host by host: a row as a dictionary is some kB.
         rows += [tuple(map(row.get, COLUMNS)) for row in found_rows]
         if not host.partial:
-            if left := _left(host, due):
+            there = _originals(host)
+            if left := _left(host, due, there):
                 unfinished[host.key] = left
             else:
-                problems += _missing(host, {} if host.key in stopping else asked, due)
+                problems += _missing(name, {} if host.key in stopping else asked, due, there)
             # The cost of a whole host is not that of a few of its logs.
             if served := _leases(host.beside("leases.json"), f"{name}/leases.json", problems):
                 leased[host.key] = served
@@ -321,10 +325,10 @@ def _rows(
     host: HostLogs,
     campaign: Mapping[str, Any],
     machine: Mapping[str, Any],
-    plan: pd.DataFrame | None,
+    plan: Lines | None,
     problems: list[str],
 ) -> Iterator[dict[str, Any]]:
-    """One row for each process execution of a host, in the order of the logs' names."""
+    """One row for each process execution of a host, in the order of its logs."""
     planned = _Planned(plan)
     lookup = _Lookup(campaign, host.host)
     about_host = {
@@ -334,8 +338,7 @@ def _rows(
         "arch": _text(machine.get("arch")),
     }
     repetitions: Counter[tuple[Any, ...]] = Counter()
-    # By file name first: a repeat comes after its original, wherever the two were found.
-    for log, runs, facts in _contents(sorted(host.logs, key=lambda log: (log.file, log.name))):
+    for log, runs, facts in _contents(host.logs):
         if facts is not None or host.measured_here:
             row = _measured_row(log, runs, facts, planned, lookup)
             row.update(about_host, log=log.name, **_per_image(row))
@@ -355,7 +358,7 @@ def _rows(
             yield row
 
 
-_BATCH_LOGS = 32
+_BATCH_LOGS = 128
 
 
 def _contents(files: Sequence[LogFile]) -> Iterator[tuple[LogFile, list[ToolRun], dict[str, str] | None]]:
@@ -389,13 +392,12 @@ _RETRY = re.compile(r"\.retry([1-9][0-9]{0,3})$")
 class _Planned:
     """The lines of a plan by run, read only when one is asked for: whole sidecars say it all themselves."""
 
-    def __init__(self, plan: pd.DataFrame | None) -> None:
-        self._plan = plan
+    def __init__(self, plan: Lines | None) -> None:
+        self._plan = plan or []
 
     @cached_property
     def _lines(self) -> dict[str, dict[str, str]]:
-        rows = [] if self._plan is None else self._plan.to_dict("records")
-        return {row["run"]: {key: value for key, value in row.items() if value != "-"} for row in rows}
+        return {line["run"]: {key: value for key, value in line.items() if value != "-"} for line in self._plan}
 
     def line(self, stem: str) -> dict[str, str]:
         """What the plan says of a run; of a repeat, what it says of the original. {} if it does not know it."""
@@ -472,7 +474,7 @@ def _measured_row(
     status, reason, run = _verdict(runs, facts, known)
     if not known:
         return _foreign_row(run) | {"status": status, "reason": reason}
-    model, variant, runner = (known.get(key, "") for key in ("model", "variant", "runner"))
+    model, variant, runner = known.get("model", ""), known.get("variant", ""), known.get("runner", "")
     phase = known.get("phase", MEASURE)
     if run.profile and phase == MEASURE:
         phase = PROFILE  # asked for by the campaign's flags, not by the plan
@@ -580,7 +582,7 @@ def _delegation(run: ToolRun) -> dict[str, Any]:
 
 
 def _measurements(run: ToolRun) -> dict[str, Any]:
-    values = {name: getattr(run, name) for name in (*_MEASURED, "profile")}
+    values = dict(zip(_MEASURED, _values(run), strict=True))
     wall = run.edgebench.get("iteration_wall_us")
     if wall and run.status != FAILED:
         values["iteration_wall_us"] = wall
@@ -588,7 +590,10 @@ def _measurements(run: ToolRun) -> dict[str, Any]:
     return values
 
 
-_MEASURED = tuple(name for name in (*METRICS, "model_size_mb", "iterations") if name in ToolRun.__dataclass_fields__)
+_MEASURED = tuple(
+    name for name in (*METRICS, "model_size_mb", "iterations", "profile") if name in ToolRun.__dataclass_fields__
+)
+_values = attrgetter(*_MEASURED)
 
 
 def _runner(run: ToolRun, key: str) -> str:
@@ -677,8 +682,8 @@ def _leases(path: Path, name: str, problems: list[str]) -> list[Lease]:
     return found
 
 
-def _tsv(host: HostLogs, file: str, column: str, problems: list[str]) -> pd.DataFrame | None:
-    """A table of a host, all columns as text; None if there is none or, with a problem noted, if it cannot be read.
+def _tsv(host: HostLogs, file: str, column: str, problems: list[str]) -> Lines | None:
+    """A table of a host; None if there is none or, with a problem noted, if it cannot be read.
 
     `column` is one that it must have.
     """
@@ -698,36 +703,45 @@ def _tsv(host: HostLogs, file: str, column: str, problems: list[str]) -> pd.Data
         kind = {"plan.tsv": "a plan"}.get(file, "the kit's table")
         problems.append(f"{name}: not {kind}; expected tab separated columns, one of them '{column}'")
         return None
-    return pd.DataFrame(rows, columns=columns, dtype=TEXT)
+    return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
-def _due(plan: pd.DataFrame, stopping: pd.DataFrame | None, piloted: bool) -> pd.DataFrame:
+def _configurations(plan: Lines) -> Lines:
+    """What a plan asks for, each once and in its order; `Dataset.plans` has no more, since a whole plan is large."""
+    asked = dict.fromkeys(tuple(map(line.get, CONFIGURATION, "-" * len(CONFIGURATION))) for line in plan)
+    return [dict(zip(CONFIGURATION, configuration, strict=True)) for configuration in asked]
+
+
+_SETTING = itemgetter(*CONFIGURATION)
+
+
+def _due(plan: Lines, stopping: Lines | None, piloted: bool) -> Lines:
     """The lines of a plan that are to be measured: those of a configuration end at the block after which it left.
 
     `piloted`: iterations were chosen; a host that cannot choose (it has no awk) makes no pilot runs.
     """
-    if not piloted and "phase" in plan:
-        plan = plan[plan["phase"] != PILOT]
-    if stopping is None or not {"block", *CONFIGURATION} <= set(plan) & set(stopping):
+    if not piloted:
+        plan = [line for line in plan if line.get("phase") != PILOT]
+    if not (plan and stopping and {"block", *CONFIGURATION} <= plan[0].keys() & stopping[0].keys()):
         return plan
-    keys, blocks = list(CONFIGURATION), pd.to_numeric(stopping["block"], errors="coerce")
+    last = {_SETTING(line): sidecar.number(line, "block") or 0 for line in stopping}
     # Pilot and profile runs have block 0: they are due, whoever left, but for what does not fit in memory.
-    if "phase" in plan:
-        too_big = set(stopping[stopping["reason"] == OUT_OF_MEMORY][keys].itertuples(index=False, name=None))
-        is_out = np.array([key in too_big for key in plan[keys].itertuples(index=False, name=None)], dtype=bool)
-        plan = plan[~(is_out & (plan["phase"] != MEASURE).to_numpy())]
-    last = dict(zip(stopping[keys].itertuples(index=False, name=None), blocks, strict=True))
-    last_of_line = np.array([last.get(key, math.inf) for key in plan[keys].itertuples(index=False, name=None)])
-    return plan[pd.to_numeric(plan["block"], errors="coerce").fillna(0).to_numpy() <= last_of_line]
+    too_big = {_SETTING(line) for line in stopping if line["reason"] == OUT_OF_MEMORY}
+    return [
+        line
+        for line in plan
+        if (sidecar.number(line, "block") or 0) <= last.get(_SETTING(line), math.inf)
+        and (line.get("phase", MEASURE) == MEASURE or _SETTING(line) not in too_big)
+    ]
 
 
-def _left(host: HostLogs, plan: pd.DataFrame | None) -> str:
+def _left(host: HostLogs, plan: Lines | None, there: Set[str]) -> str:
     """What has come home of a host that is not through its plan; '' if it is, or has no plan and some log."""
     if not host.measured_here or host.beside("DONE").is_file():
         return ""
     if plan is None:
         return "" if host.logs else "no run has come home"
-    done = len(set(plan["run"].to_numpy()) & _originals(host))
+    done = len({line["run"] for line in plan} & there)
     return f"{done} of {len(plan)} runs" if done < len(plan) else ""
 
 
@@ -736,19 +750,18 @@ def _originals(host: HostLogs) -> set[str]:
     return {_RETRY.sub("", stem) if ".retry" in stem else stem for stem in (log.stem for log in host.logs)}
 
 
-def _missing(host: HostLogs, campaign: Mapping[str, Any], plan: pd.DataFrame | None) -> list[str]:
+def _missing(name: str, campaign: Mapping[str, Any], plan: Lines | None, there: Set[str]) -> list[str]:
     """What lacks of a host that is through its plan: runs that were not free to be left out."""
     if plan is None:
         return []
     settings = _dict(campaign.get("settings"))
     minimum, maximum = settings.get("min_repetitions"), settings.get("max_repetitions")
     wanted = plan
-    if isinstance(minimum, int) and isinstance(maximum, int) and minimum < maximum and "repetition" in plan:
+    if isinstance(minimum, int) and isinstance(maximum, int) and minimum < maximum:
         # A configuration that is known well enough leaves the later blocks.
-        wanted = plan[pd.to_numeric(plan["repetition"], errors="coerce").fillna(0) <= minimum]
-    there = _originals(host)
-    missing = [run for run in wanted["run"].to_numpy() if run not in there]
+        wanted = [line for line in plan if (sidecar.number(line, "repetition") or 0) <= minimum]
+    missing = [line["run"] for line in wanted if line["run"] not in there]
     if not missing:
         return []
-    names = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-    return [f"{host.campaign}/{host.host}: {len(missing)} of {len(wanted)} planned runs have no log ({names})"]
+    runs = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+    return [f"{name}: {len(missing)} of {len(wanted)} planned runs have no log ({runs})"]

@@ -226,7 +226,7 @@ def _without(dataset: Dataset, settings: Iterable[str]) -> Dataset:
     unknown = {name: pd.NA if COLUMNS[name] == INTEGER else "" for name in settings}
     runs = dataset.runs.assign(**unknown).astype({name: COLUMNS[name] for name in unknown})
     dashes = dict.fromkeys(unknown, "-")
-    plans = {key: None if plan is None else plan.assign(**dashes) for key, plan in dataset.plans.items()}
+    plans = {key: plan and [line | dashes for line in plan] for key, plan in dataset.plans.items()}
     return replace(dataset, runs=runs, plans=plans)
 
 

@@ -312,10 +312,10 @@ class Idle(NamedTuple):
     watts: float
 
 
-def idle_powers(table: pd.DataFrame | None) -> tuple[list[Idle], list[str]]:
-    """The measurements of an idle.tsv (all columns text), and a sentence for each line that cannot be used."""
+def idle_powers(table: Iterable[Mapping[str, str]] | None) -> tuple[list[Idle], list[str]]:
+    """The measurements of an idle.tsv, by its lines, and a sentence for each line that cannot be used."""
     found, problems = [], []
-    for number, line in enumerate([] if table is None else table.to_dict("records"), start=2):
+    for number, line in enumerate(table or [], start=2):
         text = {name: "" if value == "-" else value for name, value in line.items()}
         block = sidecar.integer(text, "block")
         channels = Channels(*(text.get(name, "") for name in Channels._fields))

@@ -55,6 +55,7 @@ class HostLogs:
         measured_here: whether the kit made them, so that each has a sidecar and the plan tells which are missing;
             otherwise they are any logs from anywhere.
         partial: whether only some of its logs were asked for.
+        logs: by the names of their files, so that a repeat comes after its original, wherever the two were found.
         strays: sidecars without a log.
     """
 
@@ -275,13 +276,12 @@ def _logs(directory: Path, names: Sequence[str], root: _Root, files: set[str]) -
     """The named logs of a directory that holds `files`."""
     base = f"{directory}/"
     prefix = root.prefix if directory == root.path else root.name(directory) + "/"
+    sidecars = [name.rpartition(".")[0] + ".meta" for name in names]
     return tuple(
-        LogFile(
-            path=base + name,
-            name=prefix + readable(name),
-            sidecar=base + sidecar if (sidecar := name.rpartition(".")[0] + ".meta") in files else None,
-        )
-        for name in names
+        [
+            LogFile(base + name, prefix + readable(name), base + sidecar if sidecar in files else None)
+            for name, sidecar in zip(names, sidecars, strict=True)
+        ]
     )
 
 
@@ -315,7 +315,7 @@ def _merge(one: HostLogs, other: HostLogs, problems: list[str], notes: list[str]
         places=tuple(by_place.values()),
         measured_here=one.measured_here or other.measured_here,
         partial=one.partial and other.partial,
-        logs=one.logs + tuple(new),
+        logs=tuple(sorted([*one.logs, *new], key=lambda log: (log.file, log.name))),
         strays=tuple(name for log, name in reversed(lonely.items()) if log not in there),
     )
 

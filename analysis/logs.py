@@ -124,6 +124,7 @@ def _plain(text: str) -> str:
 
 
 _PREFIX = "INFO: "
+_LINE_HEAD = "\n" + _PREFIX
 _FAR = 80
 _START = "STARTING!"
 _HEADER = "Running benchmark for "
@@ -148,6 +149,8 @@ _EVENT = re.compile(
 
 def _split(text: str) -> list[str]:
     """Cut a text into runs. The text before the first `STARTING!` belongs to the first run if it is no run itself."""
+    if 0 <= text.rfind(_START) <= len(_PREFIX):
+        return [text]
     head, *rest = text.split(_START)
     runs = _split_headless(head)
     if not rest:
@@ -265,14 +268,16 @@ def _lines(text: str, start: str, stop: int | None = None) -> list[int]:
     found = []
     at = text.find(start, 0, stop)
     while at >= 0:
-        near = max(at - _FAR, 0)  # looking further back would take forever on one huge line
-        line_end = text.rfind("\n", near, at)
-        if line_end >= 0 or near == 0:
-            before = text[line_end + 1 : at]
-            if before == _PREFIX or _PREFIX.endswith(before.lstrip(" \t")):
-                found.append(at + len(start))
+        if text.endswith(_LINE_HEAD, 0, at) or _is_begun(text, at):
+            found.append(at + len(start))
         at = text.find(start, at + 1, stop)
     return found
+
+
+def _is_begun(text: str, at: int) -> bool:
+    near = max(at - _FAR, 0)  # looking further back would take forever on one huge line
+    line_end = text.rfind("\n", near, at)
+    return (line_end >= 0 or near == 0) and _PREFIX.endswith(text[line_end + 1 : at].lstrip(" \t"))
 
 
 def _numbers(text: str, doubts: list[str], warnings: list[str]) -> dict[str, float | int | None]:

@@ -49,7 +49,7 @@ _THROTTLED_KEYS = ("before.throttled", "during.throttled", "after.throttled")
 
 def parse(text: str) -> dict[str, str]:
     """Read the `key=value` lines; `-` means not set and is left out."""
-    return {key: value for key, _, value in [line.partition("=") for line in text.split("\n")] if value != "-"}
+    return {key: value for line in text.split("\n") for key, _, value in [line.partition("=")] if value != "-"}
 
 
 def number(facts: Mapping[str, str], key: str) -> float | None:
@@ -63,13 +63,12 @@ def number(facts: Mapping[str, str], key: str) -> float | None:
 
 def integer(facts: Mapping[str, str], key: str) -> int | None:
     """A fact as an integer; None where it is absent or no integer of a usual size."""
-    value = facts.get(key)
-    return None if value is None else _integer(value)
+    return _integer(facts.get(key))
 
 
 @lru_cache(maxsize=4096)  # the same few numbers in most runs
-def _integer(text: str) -> int | None:
-    return int(text) if text.removeprefix("-").isdecimal() and len(text) < 18 else None
+def _integer(text: str | None) -> int | None:
+    return int(text) if text and text.removeprefix("-").isdecimal() and len(text) < 18 else None
 
 
 def failure(facts: Mapping[str, str]) -> str:

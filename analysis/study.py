@@ -137,14 +137,15 @@ class Study:
 
         Such a size is no part of a setting, else models of 224 and 299 pixels would share no chart and no mean.
         """
-        tables = [self.runs, *(plan for plan in self.dataset.plans.values() if plan is not None and "model" in plan)]
+        measured = self.runs[["model", *SIZES]].drop_duplicates()
+        planned = [line for plan in self.dataset.plans.values() if plan for line in plan if line["model"] != "-"]
         found = {}
         for name in SIZES:
             sizes: dict[str, set[int]] = defaultdict(set)
-            for table in tables:
-                if name in table:
-                    for model, size in table[["model", name]].drop_duplicates().itertuples(index=False):
-                        sizes[model] |= {_planned(name, size) if isinstance(size, str) else size} - {None, pd.NA}
+            for model, size in zip(measured["model"], measured[name], strict=True):
+                sizes[model] |= {size} - {pd.NA}
+            for line in planned:
+                sizes[line["model"]] |= {_planned(name, line[name])} - {None}
             if all(len(values) < 2 for values in sizes.values()):
                 found[name] = {model: values.pop() for model, values in sizes.items() if values}
         return found
@@ -184,18 +185,15 @@ class Study:
     def planned(self) -> dict[Machine, set[Cell]]:
         """What each plan asks for, of the machines that have a plan."""
         plans = {Machine(*key): plan for key, plan in self.dataset.plans.items() if plan is not None}
-        return {
-            machine: {self._cell(machine, row) for row in configurations(plan).drop_duplicates().to_dict("records")}
-            - {None}
-            for machine, plan in plans.items()
-        }
+        return {machine: {self._cell(machine, line) for line in plan} - {None} for machine, plan in plans.items()}
 
-    def _cell(self, machine: Machine, row: Mapping[str, str]) -> Cell | None:
+    def _cell(self, machine: Machine, line: Mapping[str, str]) -> Cell | None:
         """The cell of a line of a host's table, whose values are text with '-' for empty; None without a model."""
-        if "-" in (row["model"], row["variant"]):
+        model, variant = (line.get(name, "-") for name in ("model", "variant"))
+        if "-" in (model, variant):
             return None
-        setting = Setting(*(_planned(name, row[name]) for name in SETTING))
-        return Cell(machine, row["model"], row["variant"], self.place(setting))
+        setting = Setting(*(_planned(name, line.get(name, "-")) for name in SETTING))
+        return Cell(machine, model, variant, self.place(setting))
 
     @cached_property
     def decided(self) -> dict[Cell, tuple[dict[str, str], dict[str, str]]]:
@@ -203,8 +201,8 @@ class Study:
         found: dict[Cell, tuple[dict[str, str], dict[str, str]]] = defaultdict(lambda: ({}, {}))
         for which, tables in enumerate((self.dataset.iterations, self.dataset.stopping)):
             for key, table in tables.items():
-                for row, line in zip(configurations(table).to_dict("records"), table.to_dict("records"), strict=True):
-                    if cell := self._cell(Machine(*key), row):
+                for line in table:
+                    if cell := self._cell(Machine(*key), line):
                         found[cell][which].update({name: text for name, text in line.items() if text != "-"})
         return dict(found)
 
@@ -524,11 +522,6 @@ def mapping(value: Any) -> dict[str, Any]:
 def texts(value: Any) -> list[str]:
     """The texts in a JSON value that should be a list of them."""
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
-
-
-def configurations(table: pd.DataFrame) -> pd.DataFrame:
-    """The columns of a host's table that name a configuration; '-' where it has none."""
-    return table.reindex(columns=list(CONFIGURATION), fill_value="-")
 
 
 def _planned(name: str, text: str) -> str | int | None:

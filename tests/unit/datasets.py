@@ -118,9 +118,9 @@ def adaptive(least: int, most: int, **more) -> dict[str, Any]:
     return {"demo": {"settings": {"min_repetitions": least, "max_repetitions": most, "target_percent": 1} | more}}
 
 
-def _host_table(columns: str, *lines: str) -> dict[tuple[str, str], pd.DataFrame]:
+def _host_table(columns: str, *lines: str) -> dict[tuple[str, str], list[dict[str, str]]]:
     names = f"model variant runner threads delegate batch_size input_size {columns}".split()
-    return {("demo", "pi"): pd.DataFrame([line.split(",") for line in lines], columns=names, dtype="str")}
+    return {("demo", "pi"): [dict(zip(names, line.split(","), strict=True)) for line in lines]}
 
 
 def decided() -> Dataset:

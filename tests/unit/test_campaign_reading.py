@@ -72,7 +72,7 @@ def test_a_campaign():
     assert dataset.hosts == {("demo", "nuc"): {}, ("demo", "pi"): dataset.hosts["demo", "pi"]}
     assert dataset.hosts["demo", "pi"]["cpus"] == 4
     assert dataset.plans["demo", "nuc"] is None
-    assert list(dataset.plans["demo", "pi"]["batch_size"]) == ["-"] * 8
+    assert [line["batch_size"] for line in dataset.plans["demo", "pi"]] == ["-"] * 3
     assert dataset.unfinished == {("demo", "unreachable"): "nothing has come home"}
     assert dataset.problems == [
         "demo/pi/runs/0007_MobileNet.int8.litert.t4_r1.meta: a sidecar without a log",
@@ -461,6 +461,17 @@ def test_a_repeat_takes_the_place_of_its_original_in_the_block(pi):
     assert not any("retry" in problem for problem in dataset.problems)
     sample = Study(dataset).sample(Study(dataset).run_cells[runs.index[0]], "avg_inference_ms")
     assert sorted(sample.by_block()) == [1, 2]
+
+
+def test_a_repeat_comes_after_its_original_wherever_the_two_were_found(pi, tmp_path):
+    repeat(pi, INVALID_RUN, 1)
+    elsewhere = tmp_path / "elsewhere" / "demo" / "pi"
+    shutil.copytree(pi, elsewhere)
+    for place, unwanted in ((pi, f"{INVALID_RUN}.log"), (elsewhere, f"{INVALID_RUN}.retry1.log")):
+        (place / "runs" / unwanted).unlink()
+    runs = read([pi, elsewhere]).runs
+    found = runs[runs["log"].str.contains(INVALID_RUN)]
+    assert list(found["retry"].fillna(0)) == [0, 1]
 
 
 def test_a_repeat_without_a_sidecar_is_of_its_originals_plan_line(pi):

@@ -233,11 +233,12 @@ def test_out_of_memory_is_told_from_other_failures(rows):
 def test_a_pilot_that_did_not_fit_leaves_a_configuration_out_of_memory():
     rows = [row for row in lab_rows(repetitions=2) if not is_large_unet(row)]
     names = list(CONFIGURATION)
-    plan = pd.DataFrame([{name: str(row[name]) for name in names} for row in lab_rows(repetitions=1)], dtype="str")
-    left = plan[(plan["model"] == "UNet") & (plan["input_size"] == "448") & plan["batch_size"].isin(("16", "32"))]
+    plan = [{name: str(row[name]) for name in names} for row in lab_rows(repetitions=1)]
+    large = [("UNet", "448", batch) for batch in ("16", "32")]
+    left = [line for line in plan if (line["model"], line["input_size"], line["batch_size"]) in large]
     parts = {
         "plans": {("demo", "pi"): plan},
-        "stopping": {("demo", "pi"): left.assign(block="0", reason="out of memory")},
+        "stopping": {("demo", "pi"): [line | {"block": "0", "reason": "out of memory"} for line in left]},
     }
     table = swept(lab(rows, **parts))
     absent = table[table["absent"] != ""]
@@ -249,11 +250,10 @@ def test_what_left_for_memory_is_no_decision_on_repetitions():
     """At a fixed number of repetitions the report has no section on how they were decided."""
     rows = lab_rows(batches=(1, 8), inputs=(448,), repetitions=2)
     large = {name: str(row[name]) for row in rows for name in CONFIGURATION if row["model"] == "UNet"}
-    left = pd.DataFrame([large | {"block": "1", "reason": "out of memory"}], dtype="str")
-    study = Study(lab(rows, stopping={("demo", "pi"): left}))
+    left = large | {"block": "1", "reason": "out of memory"}
+    study = Study(lab(rows, stopping={("demo", "pi"): [left]}))
     assert tables.decisions(study, tables.effects(study, "float32")).empty
-    left["reason"] = "no valid run"
-    study = Study(lab(rows, stopping={("demo", "pi"): left}))
+    study = Study(lab(rows, stopping={("demo", "pi"): [left | {"reason": "no valid run"}]}))
     assert len(tables.decisions(study, tables.effects(study, "float32"))) == 1
 
 

@@ -32,12 +32,12 @@ def runs(times: dict[str, list[float]], **facts):
 PAIR = {"float32": [10.0, 10.2, 9.9], "dynamic_range": [5.0, 5.2, 4.9]}
 
 
-def plan(*cells: tuple[str, str]) -> pd.DataFrame:
+def plan(*cells: tuple[str, str]) -> list[dict[str, str]]:
     rows = [
         [f"{i}", "1", "1", model, variant, "litert", "1", "default", "-", "-"]
         for i, (model, variant) in enumerate(cells)
     ]
-    return pd.DataFrame(rows, columns=PLAN_COLUMNS, dtype="str")
+    return [dict(zip(PLAN_COLUMNS, row, strict=True)) for row in rows]
 
 
 def speedups(data, baseline="float32", metric=AVG):
