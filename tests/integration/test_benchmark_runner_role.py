@@ -361,7 +361,7 @@ def test_what_a_phone_can_have(play):
         "no-phone": (
             "benchmark_apk",
             RECORD,
-            "the runner benchmark_apk is an Android app, and this host is no Android",
+            "is an Android app, and this host is no Android device; correct campaign_runners, or measure this host",
         ),
         "binary": ("benchmark_model", PHONE, "no sha256 for the benchmark_model of android_aarch64"),
         "app": ("benchmark_apk", PHONE | {"arch": "armv8l"}, "no sha256 for the benchmark_apk of android_arm, which"),
