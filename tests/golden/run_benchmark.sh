@@ -979,7 +979,8 @@ set_pinning() { # pinning: words that start a command on $pin_cpus; fails where 
   mask=0 # toybox knows only this
   for range in $(echo "$pin_cpus" | tr , ' '); do
     cpu=${range%-*}
-    case $cpu-${range#*-} in *[!0-9-]* | *[0-9][0-9][0-9]*) return 1 ;; esac
+    case $cpu-${range#*-} in *[!0-9-]* | -* | *- | 0[0-9]* | *-0[0-9]*) return 1 ;; esac
+    [ "${range#*-}" -le 30 ] || return 1 # a further bit may be taken for that of another CPU: mksh has 32
     while [ "$cpu" -le "${range#*-}" ]; do
       mask=$((mask | 1 << cpu))
       cpu=$((cpu + 1))

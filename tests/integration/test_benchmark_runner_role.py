@@ -361,7 +361,7 @@ def test_what_a_phone_can_have(play):
         "no-phone": (
             "benchmark_apk",
             RECORD,
-            "the runner benchmark_apk is an Android app, and this host is no Android",
+            "is an Android app, and this host is no Android device; correct campaign_runners, or measure this host",
         ),
         "binary": ("benchmark_model", PHONE, "no sha256 for the benchmark_model of android_aarch64"),
         "app": ("benchmark_apk", PHONE | {"arch": "armv8l"}, "no sha256 for the benchmark_apk of android_arm, which"),
@@ -494,3 +494,14 @@ def test_the_probe_says_why_a_binary_does_not_start(tmp_path, content, mode, rea
     assert done.returncode == bool(reason)
     assert reason in done.stdout
     assert done.stdout.count("\n") == bool(reason)
+
+
+def test_on_a_phone_a_binary_for_linux_is_told_as_that(tmp_path):
+    program, getprop = tmp_path / "benchmark_model", tmp_path / "getprop"
+    program.write_text("#!/nonexistent/lib64/ld-linux-x86-64.so.2\n")
+    getprop.write_text("#!/bin/sh\n")  # which phones with 64-bit programs alone have, too
+    for path in (program, getprop):
+        path.chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(["sh", PROBE, program], env={"PATH": path}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, f"{program} is built for Linux, and this system is Android\n")

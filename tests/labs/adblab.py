@@ -283,7 +283,7 @@ class AdbLab:
         self._start(i)
 
     def authorize(self, i: int, trusts: bool) -> None:
-        """Have a phone's user trust no key any more, or every one that is offered."""
+        """Have a phone's user trust no key any more (0), or every one that is offered (1)."""
         self._tell(i, f"authorize {'yes' if trusts else 'no'}")
 
     def answer(self, i: int, command: str, text: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from ansible_collections.edgebench.testbed.plugins.plugin_utils import adb
 from ansible_collections.edgebench.testbed.plugins.plugin_utils.adb import (
@@ -170,3 +172,9 @@ def test_the_port_of_an_address_is_5555_unless_told():
         "R58.1",
         "pixel",
     ]
+
+
+def test_the_program_may_be_in_the_home_directory(client, monkeypatch):
+    program = Path(client(LIST))
+    monkeypatch.setenv("HOME", str(program.parent))
+    Device("R58M123ABC", f"~/{program.name}", timeout_s=0).connect()

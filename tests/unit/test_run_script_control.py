@@ -182,6 +182,7 @@ def test_the_keeper_of_a_killed_script_does_not_disturb_the_next(host):
         ({GOVERNORS[0]: None}, {"benchmark_run_governor": "performance"}, "has no governor to set"),
         ({NO_TURBO: None}, {"benchmark_run_disable_turbo": True}, "has no turbo to switch"),
         ({}, {"benchmark_run_pin_cpus": "4095"}, "taskset -c 4095"),
+        ({}, {"benchmark_run_pin_cpus": "64"}, "taskset -c 64"),
     ],
 )
 def test_what_cannot_be_had_keeps_it_from_beginning(host, machine, wanted, words):

@@ -59,7 +59,7 @@ case "$code/$output" in
     *"CANNOT LINK EXECUTABLE"*) refuse "a library is missing: $last" ;;
     12[67]/*)
         system=Linux
-        [ ! -e /system/bin/linker ] || system=Android
+        ! command -v getprop >/dev/null 2>&1 || system=Android
         asked=$(loader_of)
         [ "${asked:-$system}" = "$system" ] || refuse "$program is built for $asked, and this system is $system"
         refuse "the system cannot execute it (its loader is missing, or a 64-bit program on a 32-bit system): $last" ;;

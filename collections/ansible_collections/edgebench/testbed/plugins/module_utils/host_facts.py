@@ -131,7 +131,14 @@ NOT_COMPARED = ("schema", "host", "platform_label", "collected_utc", "clock_offs
 """Fields that may differ between two looks at the same machine, or that are not about the machine."""
 
 NOT_COMPARED_OF_PHONES = (
-    *("cpus", "cores", "sockets", "threads_per_core", "cpu_model", "microarchitecture", "cpu_max_mhz", "cpu_min_mhz"),
+    "cpus",
+    "cores",
+    "sockets",
+    "threads_per_core",
+    "cpu_model",
+    "microarchitecture",
+    "cpu_max_mhz",
+    "cpu_min_mhz",
 )
 """What a phone changes by itself, at any time: it switches cores off, which then are not told of, and limits clocks."""
 

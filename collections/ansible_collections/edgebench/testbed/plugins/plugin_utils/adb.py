@@ -102,7 +102,8 @@ class Device:
         """
         self.serial = f"{serial}:5555" if _ADDRESS.fullmatch(serial) else serial
         self.warnings: list[str] = []
-        self._adb, self._timeout_s, self._silence_s = executable, timeout_s, silence_s
+        self._adb = os.path.expanduser(executable)  # noqa: PTH111 - Path fails where there is no such user
+        self._timeout_s, self._silence_s = timeout_s, silence_s
         self._id = secrets.token_hex(4)  # what is sent again takes the place of what came of it before
         self._scratch = f"{directory}/{SCRATCH}{self._id}"
         # What a killed play left, after a day or two: what +1 means differs.
