@@ -25,8 +25,8 @@ from ansible_collections.edgebench.testbed.plugins.plugin_utils.host_shell impor
 )
 from ansible_collections.edgebench.testbed.plugins.plugin_utils.transfer import Parcel, deliver, missing
 
-from tests.labs.adblab import DATA, AdbLab, free_port
-from tests.labs.common import wait_for
+from tests.labs.adblab import DATA, AdbLab
+from tests.labs.common import free_port, wait_for
 from tests.labs.skipping import started
 from tests.playing import play
 
