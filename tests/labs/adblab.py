@@ -122,9 +122,8 @@ class AdbServer:
     def __exit__(self, *exception: object) -> None:
         self._process.kill()
         self._process.wait()
-        if _listens(
-            int(self.environment["ANDROID_ADB_SERVER_PORT"])
-        ):  # a test ended ours, and a client started its own
+        if _listens(int(self.environment["ANDROID_ADB_SERVER_PORT"])):
+            # A test ended ours, and a client started its own.
             run("adb", "kill-server", env=os.environ | self.environment)
 
 
