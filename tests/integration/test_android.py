@@ -38,8 +38,8 @@ def settings(tmp_path):
     return tiny_campaign(tmp_path, **more)
 
 
-def site(lab, settings, inventory=None) -> Played:
-    return play(ROOT / "site.yml", inventory or lab.inventory(), envvars=lab.environment, **settings)
+def site(settings, inventory, environment) -> Played:
+    return play(ROOT / "site.yml", inventory, envvars=environment, **settings)
 
 
 def rows(directory: Path) -> list[dict[str, str]]:
@@ -67,7 +67,7 @@ def meanwhile(lab, settings, inventory, faults: Mapping[int, Callable[[int], Non
 
     with ThreadPoolExecutor() as pool:
         done = [pool.submit(do, i) for i in faults]
-        played = site(lab, settings, inventory)
+        played = site(settings, inventory, lab.environment)
         for each in done:
             each.result()
     return played
@@ -81,7 +81,7 @@ def unreachable(played: Played) -> str:
     return said
 
 
-def test_binary_and_app_are_measured_with_delegates_on_two_phones(settings, tmp_path):
+def test_binary_and_app_are_measured_with_delegates(settings, tmp_path):
     apk = tmp_path / "benchmark_model.apk"
     apk.write_bytes(b"PK\3\4")
     settings |= {
@@ -91,17 +91,18 @@ def test_binary_and_app_are_measured_with_delegates_on_two_phones(settings, tmp_
         "campaign_variants": ["float32"],
         "benchmark_apk_path": str(apk),
     }
-    with started(AdbLab(2)) as lab:
-        assert site(lab, settings).changed() > 0
+    with started(AdbLab(1)) as lab:
+        assert site(settings, lab.inventory(), lab.environment).changed() > 0
         runs = rows(tmp_path)
-        assert sorted(
-            (run["host"], run["runner"], run["delegate"], run["status"], run["delegation"]) for run in runs
-        ) == sorted(
-            (f"phone{i}", runner, *said)
-            for i in range(2)
+        assert {(run["runner"], run["delegate"]): (run["status"], run["delegation"]) for run in runs} == {
+            (runner, delegate): said
             for runner in settings["campaign_runners"]
-            for said in (("default", "ok", ""), ("gpu", "ok", "completely"), ("nnapi", "invalid", "not at all"))
-        )
+            for delegate, said in {
+                "default": ("ok", ""),
+                "gpu": ("ok", "completely"),
+                "nnapi": ("invalid", "not at all"),
+            }.items()
+        }
         assert {run["platform"] for run in runs} == {"Xiaomi Mi A2"}
         assert {run["avg_inference_ms"] for run in runs} == {"60.2555"}, "the stand-in's"
         assert {(run["battery_percent"], run["plugged"], run["screen"]) for run in runs} == {("84", "usb", "on")}
@@ -109,8 +110,8 @@ def test_binary_and_app_are_measured_with_delegates_on_two_phones(settings, tmp_
         assert (facts["android"], facts["android_api"], facts["os"]) == ("10", 29, "Android 10")
         assert facts["gpu"] == "Adreno (TM) 512, OpenGL ES 3.2 V@331.0"
 
-        assert site(lab, settings).changed() == 0
-        assert [len(starts(lab, i)) for i in range(2)] == [3, 3], "the app has a program of its own"
+        assert site(settings, lab.inventory(), lab.environment).changed() == 0
+        assert len(starts(lab, 0)) == 3, "the app has a program of its own"
         still = ("-s", lab.serial(0), "shell", "pidof sleep || true")
         wait_for("the end of the app", 10, lambda: not lab.adb(*still).strip())
         left = {path.name for path in (lab.root(0) / "data/local/tmp").iterdir()}
@@ -120,7 +121,8 @@ def test_binary_and_app_are_measured_with_delegates_on_two_phones(settings, tmp_
 def test_faults_cost_nothing_but_time(settings, tmp_path):
     """A phone each: a link that breaks, one that is silent, a reboot, a full disk, and one that does not trust us."""
     breaks, silent, reboots, full, trusts_nobody = range(5)
-    every_run = sorted(f"phone{i}" for i in range(5) for _ in range(4))  # two variants, twice
+    every_run = sorted(f"phone{i}" for i in range(5) for _ in range(4))
+    settings |= {"campaign_min_repetitions": 4, "campaign_variants": ["float32"]}  # so the report has little to draw
     measured = {}
 
     def cut(i: int, how: str) -> None:
@@ -149,7 +151,7 @@ def test_faults_cost_nothing_but_time(settings, tmp_path):
 
         lab.make_room(full)
         lab.authorize(trusts_nobody, True)
-        assert site(lab, settings).changed() > 0
+        assert site(settings, lab.inventory(), lab.environment).changed() > 0
         assert sorted(run["host"] for run in rows(tmp_path)) == every_run
         after = on_phone(lab, full, settings)
         assert {name: after[name] for name in measured} == measured
@@ -170,6 +172,5 @@ def test_a_phone_with_an_arm_processor(arm_lab, settings, tmp_path):
     settings |= {"campaign_min_repetitions": 1, "campaign_variants": ["float32"]}  # its processor is emulated, and slow
     with AdbServer(tmp_path) as server:
         inventory = {"all": {"hosts": {"phone": variables(arm_lab.phone(server.public_key))}}}
-        played = play(ROOT / "site.yml", inventory, envvars=server.environment, **settings)
-    assert played.rc == 0, played.stdout
+        assert site(settings, inventory, server.environment).changed() > 0
     assert [(run["arch"], run["status"]) for run in rows(tmp_path)] == [("aarch64", "ok")]
