@@ -1,6 +1,6 @@
 """The network of the fire study: A. Rosebrock, Fire and smoke detection with Keras and deep learning (2019).
 
-Part of train_tfmot.py and convert_tfmot.py, and like them no part of the library: it needs Keras 2 (tf-keras).
+Part of convert_tfmot.py, and like it no part of the library: it needs Keras 2 (tf-keras).
 """
 
 import tf_keras as keras
@@ -13,14 +13,14 @@ DENSE = (128, 128)
 BATCH_NORM_MOMENTUM = 0.9
 
 
-def firenet(classes: int, batch_size: int | None = None) -> keras.Model:
+def firenet(classes: int) -> keras.Model:
     """Separable convolutions, two dense layers, and the probability of each class; images of 0..1 go in.
 
     The study normalizes after each ReLU. Here that is so after the convolutions only: behind a dense layer the
     converter would multiply it into the kernel of the next one, each input with a factor of its own, and the kernel's
     clusters would be gone. Before the ReLU it becomes part of the kernel before, one factor for an output channel.
     """
-    layers = [keras.Input(batch_shape=(batch_size, SIZE, SIZE, 3))]
+    layers = [keras.Input((SIZE, SIZE, 3))]
     for features, kernel, halves in CONVOLUTIONS:
         layers += [
             keras.layers.SeparableConv2D(features, kernel, padding="same"),

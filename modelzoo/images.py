@@ -1,6 +1,6 @@
 """The images of a data set, decoded, in training and held-out ones.
 
-Part of train_tfmot.py and convert_tfmot.py, and like them no part of the library: it needs TensorFlow and scikit-learn.
+Part of convert_tfmot.py, and like it no part of the library: it needs TensorFlow and scikit-learn.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ HELD_OUT = 0.25
 # The same images are held out whatever the seed of a training.
 SPLIT_SEED = 0
 LARGEST_DIGIT_VALUE = 16
+# Of a data set with a note beside each image, every other file is none.
+UNREADABLE_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,9 @@ def load(option: str, say: Callable[[str], None] | None = None) -> Images:
     images = digits() if option == datasets.DIGITS else from_directory(Path(option))
     if images.unreadable and say:
         files = len(images.unreadable) + len(images.labels)
-        names = ", ".join(map(str, images.unreadable))
-        say(f"{len(images.unreadable)} of {files} images cannot be read and are left out: {names}")
+        more = len(images.unreadable) - UNREADABLE_NAMED
+        names = [*map(str, images.unreadable[:UNREADABLE_NAMED]), *([f"and {more} more"] if more > 0 else [])]
+        say(f"{len(images.unreadable)} of {files} images cannot be read and are left out: {', '.join(names)}")
     counts = np.bincount(images.labels, minlength=len(images.classes))
     datasets.check_counts(option, dict(zip(images.classes, counts.tolist(), strict=True)))
     return images

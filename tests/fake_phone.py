@@ -52,7 +52,7 @@ say() { printf '%s %5d %5d %s %-8s: %s\\n' "$head" $$ $$ "$1" "$2" "$3"; }
 [ ! -f "$phone/edit" ] || sed -i -e "s/PID/$$/g" "$phone/edit"
 [ ! -f "$phone/edit" ] || sed -i -E -f "$phone/edit" "$phone/lines"
 cat "$phone/lines" >>"$phone/log"
-[ -f "$phone/dies" ] || exec "$programs/sleep" 60
+[ -f "$phone/dies" ] || exec /bin/sleep 60
 """
 
 _PM = """
@@ -83,31 +83,9 @@ class FakePhone:
         self._bin = directory / "bin"
         self._bin.mkdir(parents=True)
         self.path = f"{self._bin}{os.pathsep}{os.environ['PATH']}"
-        self._settle(directory, directory, "/bin", f"sh {ROOT}/tests/data/fake_benchmark_model.sh")
-        self._command("sleep", f"exec $programs/sleep {nap_s}\n")
-        self._command("dumpsys", 'printf "dumpsys %s\\n" "$*" >>"$phone/asked"; cat "$phone/activities" 2>/dev/null\n')
-
-    @classmethod
-    def in_lab(cls, root: Path, tool: Path) -> FakePhone:
-        """The app on a phone of tests/labs.
-
-        Args:
-            root: the phone's root directory as seen from here.
-            tool: the program that the app is made of; it is copied to the phone.
-        """
-        phone = cls.__new__(cls)
-        phone._bin, seen_as = root / "system/bin", Path("/data/local/tmp/app")
-        directory = root / seen_as.relative_to("/")
-        directory.mkdir()
-        phone._settle(directory, seen_as, "/system/bin", f"sh {seen_as}/tool")
-        shutil.copy(tool, directory / "tool")
-        for path in (directory, *directory.iterdir()):
-            os.chown(path, 2000, 2000)
-        return phone
-
-    def _settle(self, directory: Path, seen_as: Path, programs: str, tool: str) -> None:
         self.directory = directory
-        self._names = {"phone": str(seen_as), "programs": programs, "head": HEAD, "tool": tool}
+        tool = f"sh {ROOT}/tests/data/fake_benchmark_model.sh"
+        self._names = {"phone": str(directory), "head": HEAD, "tool": tool}
         self.apk = directory / "some.apk"
         self.apk.write_bytes(b"PK\x03\x04 an app")
         self.put("log", f"{HEAD}   999   999 I tflite  : STARTING!\n{HEAD}   999   999 I tflite  : Graph: [old]\n")
@@ -116,13 +94,14 @@ class FakePhone:
         self._command("pm", _PM)
         self._command("log", 'printf "$head   111   111 I %s: %s\\n" "$4" "$5" >>"$phone/log"\n')
         self._command("logcat", 'exec tail -n 1 -f "$phone/log"\n')
+        self._command("sleep", f"exec /bin/sleep {nap_s}\n")
+        self._command("dumpsys", 'printf "dumpsys %s\\n" "$*" >>"$phone/asked"; cat "$phone/activities" 2>/dev/null\n')
 
     def _write(self, path: Path, text: str) -> None:
         values = "".join(f"{name}={shlex.quote(value)}\n" for name, value in self._names.items())
-        path.write_text(f"#!{self._names['programs']}/sh\n{values}{text}")
+        path.write_text(f"#!/bin/sh\n{values}{text}")
 
     def _command(self, name: str, text: str) -> None:
-        (self._bin / name).unlink(missing_ok=True)  # it may be a link to a program of many names
         self._write(self._bin / name, text)
         (self._bin / name).chmod(0o755)
 

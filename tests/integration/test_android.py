@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,22 +20,6 @@ from tests.playing import ROOT, Played, play, tiny_campaign
 STAND_IN = ROOT / "tests/data/android/benchmark_model.sh"
 RUN_S = 0.5  # what the stand-in takes at least
 STARTS = "/data/local/tmp/starts"  # the stand-in's command lines, in the order in which they began
-RUNS = 6  # of each phone: two variants three times, or three delegates with two runners
-
-
-@pytest.fixture(scope="module")
-def phones():
-    """Two phones, where each campaign has another name."""
-    with started(AdbLab(2)) as lab:
-        yield lab
-
-
-@pytest.fixture
-def lab(phones):
-    """The phones, without traces of earlier tests' runs."""
-    for i in range(2):
-        (phones.root(i) / STARTS.lstrip("/")).unlink(missing_ok=True)
-    return phones
 
 
 @pytest.fixture
@@ -47,15 +32,14 @@ def settings(tmp_path):
     more = {
         "campaign_name": tmp_path.name,
         "campaign_runners": ["benchmark_model"],
-        "campaign_min_repetitions": 3,
         "benchmark_model_path": str(binary),
         "benchmark_run_poll_s": 1,
     }
     return tiny_campaign(tmp_path, **more)
 
 
-def site(lab, settings, **more) -> Played:
-    return play(ROOT / "site.yml", lab.inventory(), envvars=lab.environment, **settings, **more)
+def site(settings, inventory, environment) -> Played:
+    return play(ROOT / "site.yml", inventory, envvars=environment, **settings)
 
 
 def rows(directory: Path) -> list[dict[str, str]]:
@@ -74,16 +58,16 @@ def starts(lab, i: int) -> list[str]:
     return (lab.root(i) / STARTS.lstrip("/")).read_text().splitlines()
 
 
-def meanwhile(lab, settings, *faults: Callable[[int], None]) -> Played:
-    """Play site.yml; what happens to phone 0, 1, ... is done when that has measured two runs."""
+def meanwhile(lab, settings, inventory, faults: Mapping[int, Callable[[int], None]]) -> Played:
+    """Play site.yml; what happens to a phone is done when that has measured its first run."""
 
     def do(i: int) -> None:
-        wait_for(f"two runs of phone {i}", 120, lambda: len(on_phone(lab, i, settings)) > 1, pause_s=0.1)
+        wait_for(f"a run of phone {i}", 120, lambda: on_phone(lab, i, settings), pause_s=0.1)
         faults[i](i)
 
     with ThreadPoolExecutor() as pool:
-        done = [pool.submit(do, i) for i in range(len(faults))]
-        played = site(lab, settings)
+        done = [pool.submit(do, i) for i in faults]
+        played = site(settings, inventory, lab.environment)
         for each in done:
             each.result()
     return played
@@ -97,7 +81,7 @@ def unreachable(played: Played) -> str:
     return said
 
 
-def test_two_phones_are_measured_and_one_waits_for_trust(lab, settings, tmp_path):
+def test_binary_and_app_are_measured_with_delegates(settings, tmp_path):
     apk = tmp_path / "benchmark_model.apk"
     apk.write_bytes(b"PK\3\4")
     settings |= {
@@ -107,87 +91,86 @@ def test_two_phones_are_measured_and_one_waits_for_trust(lab, settings, tmp_path
         "campaign_variants": ["float32"],
         "benchmark_apk_path": str(apk),
     }
-    lab.authorize(1, False)
-    first = site(lab, settings)
-    assert first.rc != 0
-    assert set(first.stats["dark"]) == {"phone1"}
-    assert not any(first.stats["failures"].values()), first.stdout
-    assert "unauthorized" in unreachable(first)
-    assert "\n" not in unreachable(first)
-    assert {run["host"] for run in rows(tmp_path)} == {"phone0"}, "the other one is measured all the same"
+    with started(AdbLab(1)) as lab:
+        assert site(settings, lab.inventory(), lab.environment).changed() > 0
+        runs = rows(tmp_path)
+        assert {(run["runner"], run["delegate"]): (run["status"], run["delegation"]) for run in runs} == {
+            (runner, delegate): said
+            for runner in settings["campaign_runners"]
+            for delegate, said in {
+                "default": ("ok", ""),
+                "gpu": ("ok", "completely"),
+                "nnapi": ("invalid", "not at all"),
+            }.items()
+        }
+        assert {run["platform"] for run in runs} == {"Xiaomi Mi A2"}
+        assert {run["avg_inference_ms"] for run in runs} == {"60.2555"}, "the stand-in's"
+        assert {(run["battery_percent"], run["plugged"], run["screen"]) for run in runs} == {("84", "usb", "on")}
+        facts = json.loads((tmp_path / f"logs/{tmp_path.name}/phone0/host.json").read_text())
+        assert (facts["android"], facts["android_api"], facts["os"]) == ("10", 29, "Android 10")
+        assert facts["gpu"] == "Adreno (TM) 512, OpenGL ES 3.2 V@331.0"
 
-    lab.authorize(1, True)
-    assert site(lab, settings).changed() > 0
-    runs = rows(tmp_path)
-    assert sorted(run["host"] for run in runs) == ["phone0"] * RUNS + ["phone1"] * RUNS
-    assert {(run["runner"], run["delegate"], run["status"], run["delegation"]) for run in runs} == {
-        (runner, *said)
-        for runner in settings["campaign_runners"]
-        for said in (("default", "ok", ""), ("gpu", "ok", "completely"), ("nnapi", "invalid", "not at all"))
-    }
-    assert {run["platform"] for run in runs} == {"Xiaomi Mi A2"}
-    assert {(run["battery_percent"], run["plugged"], run["screen"]) for run in runs} == {("84", "usb", "on")}
-    facts = json.loads((tmp_path / f"logs/{tmp_path.name}/phone0/host.json").read_text())
-    assert (facts["android"], facts["android_api"], facts["os"]) == ("10", 29, "Android 10")
-    assert facts["gpu"] == "Adreno (TM) 512, OpenGL ES 3.2 V@331.0"
-
-    assert site(lab, settings).changed() == 0
-    assert [len(starts(lab, i)) for i in range(2)] == [RUNS // 2] * 2, "the app has a program of its own"
-    left = {path.name for path in (lab.root(0) / "data/local/tmp").iterdir()}
-    assert left == {"edgebench", "lost+found", Path(STARTS).name}, "nothing is left anywhere else"
+        assert site(settings, lab.inventory(), lab.environment).changed() == 0
+        assert len(starts(lab, 0)) == 3, "the app has a program of its own"
+        still = ("-s", lab.serial(0), "shell", "pidof sleep || true")
+        wait_for("the end of the app", 10, lambda: not lab.adb(*still).strip())
+        left = {path.name for path in (lab.root(0) / "data/local/tmp").iterdir()}
+        assert left == {"edgebench", "lost+found", Path(STARTS).name}, "nothing is left anywhere else"
 
 
-def test_a_link_that_breaks_and_a_reboot_cost_nothing_but_time(lab, settings, tmp_path):
-    def break_link(i: int) -> None:
-        lab.cut(i, "reset")
-        time.sleep(3)
+def test_faults_cost_nothing_but_time(settings, tmp_path):
+    """A phone each: a link that breaks, one that is silent, a reboot, a full disk, and one that does not trust us."""
+    breaks, silent, reboots, full, trusts_nobody = range(5)
+    every_run = sorted(f"phone{i}" for i in range(5) for _ in range(4))
+    settings |= {"campaign_min_repetitions": 4, "campaign_variants": ["float32"]}  # so the report has little to draw
+    measured = {}
+
+    def cut(i: int, how: str) -> None:
+        lab.cut(i, how)
+        time.sleep(4)
         lab.heal(i)
 
-    played = meanwhile(lab, settings, break_link, lab.reboot)
-    assert played.rc == 0, played.stdout
-    assert sorted(run["host"] for run in rows(tmp_path)) == ["phone0"] * RUNS + ["phone1"] * RUNS
-    assert len(starts(lab, 0)) == RUNS, "it measured on, and nothing twice"
-    assert RUNS <= len(starts(lab, 1)) <= RUNS + 1, "only the run that the reboot ended began anew"
+    def fill(i: int) -> None:
+        lab.fill(i)
+        measured.update(on_phone(lab, i, settings))
+
+    faults = {breaks: partial(cut, how="reset"), silent: partial(cut, how="silent"), full: fill}
+    with started(AdbLab(5)) as lab:
+        lab.authorize(trusts_nobody, False)
+        inventory = lab.inventory(adb_silence_s=1)
+        inventory["all"]["hosts"][f"phone{trusts_nobody}"]["adb_timeout_s"] = 1  # nobody will unlock it
+        first = meanwhile(lab, settings, inventory, faults | {reboots: lab.reboot})
+        assert first.rc != 0
+        assert set(first.stats["dark"]) == {f"phone{trusts_nobody}"}
+        assert "unauthorized" in unreachable(first)
+        assert "\n" not in unreachable(first)
+        assert set(first.stats["failures"]) == {f"phone{full}"}, first.stdout
+        assert "no space" in first.failure().lower() or "free" in first.failure()
+        done = [run["host"] for run in rows(tmp_path)]
+        assert {i: done.count(f"phone{i}") for i in (breaks, silent, reboots)} == {breaks: 4, silent: 4, reboots: 4}
+
+        lab.make_room(full)
+        lab.authorize(trusts_nobody, True)
+        assert site(settings, lab.inventory(), lab.environment).changed() > 0
+        assert sorted(run["host"] for run in rows(tmp_path)) == every_run
+        after = on_phone(lab, full, settings)
+        assert {name: after[name] for name in measured} == measured
+        began = [len(starts(lab, i)) for i in range(5)]
+    assert (began[breaks], began[silent]) == (4, 4), "they measured on, and nothing twice"
+    assert 4 <= began[reboots] <= 5, "only the run that the reboot ended began anew"
     boots = {
         line
-        for path in (tmp_path / f"logs/{tmp_path.name}/phone1/runs").glob("*.meta")
+        for path in (tmp_path / f"logs/{tmp_path.name}/phone{reboots}/runs").glob("*.meta")
         for line in path.read_text().splitlines()
         if line.startswith("boot_id=")
     }
     assert len(boots) == 2
 
 
-def test_a_full_phone_goes_on_when_there_is_room_and_silence_is_waited_for(lab, settings, tmp_path):
-    measured = {}
-
-    def fill(i: int) -> None:
-        lab.fill(i)
-        measured.update(on_phone(lab, i, settings))
-
-    def be_silent(i: int) -> None:
-        lab.cut(i)
-        time.sleep(3)
-        lab.heal(i)
-
-    first = meanwhile(lab, settings, fill, be_silent)
-    assert first.rc != 0
-    assert "no space" in first.failure().lower() or "free" in first.failure()
-    assert [run["host"] for run in rows(tmp_path)].count("phone1") == RUNS
-
-    lab.make_room(0)
-    assert site(lab, settings).changed() > 0
-    assert sorted(run["host"] for run in rows(tmp_path)) == ["phone0"] * RUNS + ["phone1"] * RUNS
-    after = on_phone(lab, 0, settings)
-    assert {name: after[name] for name in measured} == measured
-    assert len(starts(lab, 1)) == RUNS
-
-
 def test_a_phone_with_an_arm_processor(arm_lab, settings, tmp_path):
     needs("adblab")
-    settings |= {"campaign_min_repetitions": 1}  # its processor is emulated, and slow
+    settings |= {"campaign_min_repetitions": 1, "campaign_variants": ["float32"]}  # its processor is emulated, and slow
     with AdbServer(tmp_path) as server:
         inventory = {"all": {"hosts": {"phone": variables(arm_lab.phone(server.public_key))}}}
-        played = play(ROOT / "site.yml", inventory, envvars=server.environment, **settings)
-    assert played.rc == 0, played.stdout
-    assert {(run["arch"], run["status"]) for run in rows(tmp_path)} == {("aarch64", "ok")}
-    assert len(rows(tmp_path)) == 2
+        assert site(settings, inventory, server.environment).changed() > 0
+    assert [(run["arch"], run["status"]) for run in rows(tmp_path)] == [("aarch64", "ok")]

@@ -126,6 +126,7 @@ def reason(action, *arguments):
     except (SystemExit, ValueError) as error:
         return str(error)
 
+said = []
 labels = np.arange(400) % 4 // 3
 numbered = it.Images(("a", "b"), np.arange(400), labels)
 print(json.dumps({
@@ -134,7 +135,8 @@ print(json.dumps({
     "pruned": reason(it.check, "pruned_dynamic_range", {"weight_sparsity": 0.014}),
     "clustered": reason(it.check, "clustered_dynamic_range", {"weight_clusters": 255}),
     "plain": reason(it.check, "dynamic_range", {"weight_sparsity": 0.014, "weight_clusters": 255}),
-    "unreadable": reason(it.load, sys.argv[1]),
+    "unreadable": reason(it.load, sys.argv[1], said.append),
+    "left_out": said,
 }))
 """
     python = builder_python(cache_dir(), print, TFMOT)
@@ -150,3 +152,5 @@ print(json.dumps({
     assert said["clustered"] == "clustered_dynamic_range has 255 distinct weights in a channel, 8 expected"
     assert said["plain"] is None
     assert said["unreadable"] == f"data set {few}: class 'Fire' has 0 images, 8 or more expected"
+    named = ", ".join(str(few / f"Fire/{number}.png") for number in range(5))
+    assert said["left_out"] == [f"16 of 16 images cannot be read and are left out: {named}, and 11 more"]

@@ -122,9 +122,8 @@ class AdbServer:
     def __exit__(self, *exception: object) -> None:
         self._process.kill()
         self._process.wait()
-        if _listens(
-            int(self.environment["ANDROID_ADB_SERVER_PORT"])
-        ):  # a test ended ours, and a client started its own
+        if _listens(int(self.environment["ANDROID_ADB_SERVER_PORT"])):
+            # A test ended ours, and a client started its own.
             run("adb", "kill-server", env=os.environ | self.environment)
 
 
@@ -167,17 +166,7 @@ class AdbLab:
     @staticmethod
     def missing() -> str:
         """What this machine lacks for a lab, in words; "" for nothing."""
-        if lacks := common.lacking("adblab", made=True, root=True):
-            return lacks
-        with common.own_directory() as directory:
-            trial = ["unshare", *NAMESPACES, "--fork", "--kill-child", "sh", "-c", TRIAL]
-            tried = subprocess.run(
-                trial, cwd=directory, env={"PATH": PATH}, capture_output=True, text=True, check=False
-            )
-        if tried.returncode == 0:
-            return ""
-        feature = (tried.stdout.splitlines() or ["namespaces"])[-1]
-        return f"a Linux where root may use {feature} ({tried.stderr.strip()})"
+        return common.lacking("adblab", made=True, root=True) or common.forbidden(TRIAL, NAMESPACES, PATH)
 
     # Up and down
 

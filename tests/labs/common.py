@@ -143,6 +143,20 @@ def lacking(part: str, *, made: bool, root: bool) -> str:
     return "; ".join(lacks)
 
 
+def forbidden(trial: str, namespaces: Iterable[str], path: str) -> str:
+    """Have a shell with a PATH try what a lab does, in new namespaces; say what it may not use here, "" for nothing.
+
+    The trial prints what it tries next; without a word it was the namespaces.
+    """
+    with own_directory() as directory:
+        command = ["unshare", *namespaces, "--fork", "--kill-child", "sh", "-c", trial]
+        tried = subprocess.run(command, cwd=directory, env={"PATH": path}, capture_output=True, text=True, check=False)
+    if tried.returncode == 0:
+        return ""
+    feature = (tried.stdout.splitlines() or ["namespaces"])[-1]
+    return f"a Linux where root may use {feature} ({tried.stderr.strip()})"
+
+
 def system(key: str) -> str:
     """A value of this machine's os-release; "" when there is none."""
     try:

@@ -114,17 +114,8 @@ class SshLab:
     @staticmethod
     def missing() -> str:
         """What this machine lacks for a lab, in words; "" for nothing."""
-        if lacks := common.lacking("sshlab", made=common.cached_path("ssh", RECIPE).exists(), root=True):
-            return lacks
-        with common.own_directory() as directory:
-            trial = ["unshare", *NAMESPACES, "--fork", "--kill-child", "sh", "-c", TRIAL]
-            tried = subprocess.run(
-                trial, cwd=directory, env={"PATH": HOST_PATH}, capture_output=True, text=True, check=False
-            )
-        if tried.returncode == 0:
-            return ""
-        feature = (tried.stdout.splitlines() or ["namespaces"])[-1]
-        return f"a Linux where root may use {feature} ({tried.stderr.strip()})"
+        made = common.cached_path("ssh", RECIPE).exists()
+        return common.lacking("sshlab", made=made, root=True) or common.forbidden(TRIAL, NAMESPACES, HOST_PATH)
 
     # Up and down
 

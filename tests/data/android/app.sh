@@ -14,4 +14,4 @@ sh /mnt/tests/benchmark_model.sh $1 2>&1 | while IFS= read -r line; do
         *) say i tflite "${line#INFO: }" ;;
     esac
 done
-exec sleep 600 # the activity stays
+until false; do sleep 1; done # the activity stays, and goes by its name (am force-stop)
