@@ -547,7 +547,7 @@ def state(study: Study, table: pd.DataFrame) -> Grid:
 
 def phones(study: Study, table: pd.DataFrame) -> Grid:
     """`tables.phones`: battery, power supply and screen of the phones while they measured."""
-    head = ["Machine", "#Battery (%)", "#Battery (°C)", "Power supply", "Screen", "#Thermal status (most)"]
+    head = ["Machine", "#Battery (%)", "#Battery (°C)", "Power supply", "Screen", "#Thermal status (most, of all runs)"]
     rows = [
         [
             study.labels[Machine(row.campaign, row.host)],
