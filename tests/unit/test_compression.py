@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
-from analysis import claims, document, findings, grids, plots_compression, stats, tables, tables_compression
+from analysis import claims, document, findings, grids, many, plots_compression, stats, tables, tables_compression
 from analysis.study import Study
 from tests.unit.datasets import dataset, run, study_rows
 from tests.unit.phones import FILES, PHONES, entries, phones, rows
@@ -245,6 +245,32 @@ def test_what_one_runners_delegate_executed_is_not_said_of_anothers():
         "On Mi A2 nnapi executed nothing of 5 of 5 model files in benchmark_model: these runs are not counted as "
         "nnapi's."
     ]
+
+
+def test_phones_that_are_alike_are_named_together():
+    some = [
+        row | {name: f"{row[name]} {i}" for name in ("host", "platform")}
+        for row in rows(1)
+        if row["variant"] in ("float32", "dynamic_range")
+        for i in range(8)
+    ]
+    report = document.build(phones(some))
+    texts = [notice.text for notice in report.notices if "executed" in notice.text]
+    assert texts == [
+        "On Mi A2 0, Mi A2 1, Mi A2 2, Mi A2 3, Mi A2 4, and 3 more nnapi executed nothing of 2 of 2 model files: "
+        "these runs are not counted as nnapi's.",
+        "gpu* on Pixel 8 0, Pixel 8 1, Pixel 8 2, Pixel 8 3, Pixel 8 4, and 3 more executed only parts of 1 of 2 model "
+        "files, and the CPU the rest: FireNet dynamic_range 15 of 19 nodes.",
+    ]
+
+
+def test_of_many_machines_those_with_parts_are_marked(report):
+    study, speedups = report.study, report.tables["speedup"]
+    by_model = many.found(study, many.speedups_by_model(study, speedups))
+    assert {"gpu*", "default", "nnapi"} == {row[1] for row in by_model.rows}
+    means = {row[0]: row[-1] for row in many.machines(study, speedups, report.tables["trust"]).rows}
+    assert "gpu*" in means["Pixel 8"]
+    assert "gpu*" not in means["Mi A2"]
 
 
 @pytest.mark.parametrize("extent", ["partly", "not at all"])
