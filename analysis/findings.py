@@ -384,7 +384,7 @@ def _unfinished(study: Study) -> list[Notice]:
 
 def _of_delegates(study: Study) -> list[Notice]:
     """Delegates that executed nothing of some models, and such that executed only parts; alike machines together."""
-    found: dict[tuple[str, str], list[str]] = defaultdict(list)  # the text before and after the machines
+    found: dict[tuple[str, str], list[str]] = defaultdict(list)  # machines by delegate and what it executed
     measured = defaultdict(list)
     for cell in sorted(study.statuses, key=cell_key) if study.fell_back or study.partly else ():
         measured[cell.machine, cell.setting.runner, cell.setting.delegate].append(cell)
@@ -393,15 +393,15 @@ def _of_delegates(study: Study) -> list[Notice]:
         files += f" in {runner}" if "runner" in study.varying else ""
         where, nothing = study.labels[machine], {cell[1:3] for cell in study.fell_back.intersection(cells)}
         if nothing:
-            text = f" {delegate} executed nothing of {len(nothing)} of {files}"
-            found["On ", f"{text}: these runs are not counted as {delegate}'s."].append(where)
+            text = f"executed nothing of {len(nothing)} of {files}: these runs are not counted as {delegate}'s."
+            found[delegate, text].append(where)
         parts = {" ".join(cell[1:3]): study.partly[cell] for cell in cells if cell in study.partly}
         if parts:
             each = some((f"{name} {nodes}".strip() for name, nodes in parts.items()), 5)
             rest = "TFLite's own kernels" if delegate in delegation.ON_CPU else "the CPU"
-            text = f" executed only parts of {len(parts)} of {files}, and {rest} the rest: {each}."
-            found[f"{delegate}* on ", text].append(where)
-    return [Notice(CAUTION, f"{before}{some(machines, 5)}{after}") for (before, after), machines in found.items()]
+            text = f"executed only parts of {len(parts)} of {files}, and {rest} the rest: {each}."
+            found[f"{delegate}*", text].append(where)
+    return [Notice(CAUTION, f"{name} on {some(machines, 5)} {text}") for (name, text), machines in found.items()]
 
 
 def _of_models(study: Study) -> list[Notice]:

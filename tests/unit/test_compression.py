@@ -195,7 +195,7 @@ def test_charts_of_several_settings_say_which_they_are():
 
 def test_what_a_delegate_executed_is_said_first(report):
     texts = [notice.text for notice in report.notices if notice.level == findings.CAUTION]
-    assert texts[0] == "On Mi A2 nnapi executed nothing of 5 of 5 model files: these runs are not counted as nnapi's."
+    assert texts[0] == "nnapi on Mi A2 executed nothing of 5 of 5 model files: these runs are not counted as nnapi's."
     assert texts[1].startswith("gpu* on Pixel 8 executed only parts of 3 of 5 model files, and the CPU the rest: ")
     assert "FireNet dynamic_range 15 of 19 nodes" in texts[1]
     assert not any(notice.level == findings.UNTRUSTED for notice in report.notices)
@@ -233,7 +233,7 @@ def test_a_fallback_is_one_though_a_run_failed_before_it_could_tell():
     for row in some:
         if row["delegate"] == "nnapi" and row["repetition"] == 1:
             row |= {"status": "failed", "delegation": "", "reason": "timed out", METRIC: None}
-    assert any("nnapi executed nothing of 5 of 5 model files:" in text for text in said(some=some))
+    assert any("executed nothing of 5 of 5 model files:" in text for text in said(some=some))
     assert set(compression(some).query("host == 'mi_a2' and delegate == 'nnapi'")["absent"]) == {"fell back"}
 
 
@@ -242,7 +242,7 @@ def test_what_one_runners_delegate_executed_is_not_said_of_anothers():
     some = [row for row in rows(1) if (row["host"], row["delegate"]) == ("mi_a2", "nnapi")]
     some += [row | app for row in some]
     assert [text for text in said(some=some) if "executed" in text] == [
-        "On Mi A2 nnapi executed nothing of 5 of 5 model files in benchmark_model: these runs are not counted as "
+        "nnapi on Mi A2 executed nothing of 5 of 5 model files in benchmark_model: these runs are not counted as "
         "nnapi's."
     ]
 
@@ -255,7 +255,7 @@ def test_phones_that_are_alike_are_named_together():
         for i in range(6)
     ]
     assert [text for text in said(some=some) if "executed" in text] == [
-        "On Mi A2 0, Mi A2 1, Mi A2 2, Mi A2 3, Mi A2 4, and 1 more nnapi executed nothing of 2 of 2 model files: "
+        "nnapi on Mi A2 0, Mi A2 1, Mi A2 2, Mi A2 3, Mi A2 4, and 1 more executed nothing of 2 of 2 model files: "
         "these runs are not counted as nnapi's.",
         "gpu* on Pixel 8 0, Pixel 8 1, Pixel 8 2, Pixel 8 3, Pixel 8 4, and 1 more executed only parts of 1 of 2 model "
         "files, and the CPU the rest: FireNet dynamic_range 15 of 19 nodes.",
