@@ -24,7 +24,7 @@ from analysis.across import by_setting, differences, ratio, size_mb
 from analysis.delegation import ON_CPU
 from analysis.entries import FLAGS
 from analysis.names import COLUMNS, INTEGER
-from analysis.study import SETTING, Cell, Machine, Setting, Study, model_key, setting_key, variant_key
+from analysis.study import SETTING, Cell, Machine, Setting, Study, cell_key, model_key, setting_key, variant_key
 from analysis.tables import GEOMEAN, compared, count, interval, number, some
 from analysis.tables_compression import FINE_TUNED, compressed_mb, is_asked_about
 
@@ -457,12 +457,12 @@ def _of_phones(study: Study, metric: str, baseline: str) -> list[dict]:
     asked = _Question(study, metric, baseline, _DYNAMIC_RANGE, settings[0], empty, empty)
     rows = []
     for finding, delegates, quantity, of, turned in (
-        (CPU_SLOWER, ("", *ON_CPU), "candidate / baseline time", metric, True),
+        (CPU_SLOWER, (*ON_CPU, ""), "candidate / baseline time", metric, True),
         (GPU_NOT_SLOWER, ("gpu",), "baseline / candidate time", metric, False),
-        (HALF_MEMORY, ("", *ON_CPU), "baseline / candidate overall memory", "memory_overall_mb", False),
+        (HALF_MEMORY, (*ON_CPU, ""), "baseline / candidate overall memory", "memory_overall_mb", False),
     ):
         there = [setting for setting in settings if setting.delegate in delegates]
-        for setting in there or [settings[0]._replace(delegate=delegates[-1])]:
+        for setting in there or [settings[0]._replace(delegate=delegates[0])]:
             rows += _on_machines(replace(asked, setting=setting), finding, quantity, of, turned)
     return [*rows, *_sizes(asked)]
 
@@ -475,13 +475,16 @@ def _on_machines(asked: _Question, finding: str, quantity: str, metric: str, tur
         sides = (
             asked.cells([machine], [model], asked.baseline, asked.variant) for model in sorted(models, key=model_key)
         )
-        found = [comparison.result for pair in sides if not (comparison := compared(study, metric, *pair)).verdict]
+        comparisons = [comparison for pair in sides if not (comparison := compared(study, metric, *pair)).verdict]
+        found = [comparison.result for comparison in comparisons]
         if found:
             mean = stats.geometric_mean(found)
             estimate = Estimate(mean.speedup, mean.ci_low, mean.ci_high, mean.p_value)
             if turned:
                 estimate = Estimate(1 / mean.speedup, 1 / mean.ci_high, 1 / mean.ci_low, mean.p_value)
-            facts = {"subject": study.labels[machine], "n": len(found), "basis": count(len(found), "model")}
+            parts = [f"{comparison.cell.model}: {comparison.reason}" for comparison in comparisons if comparison.reason]
+            basis = "; ".join((count(len(found), "model"), *parts))
+            facts = {"subject": study.labels[machine], "n": len(found), "basis": basis}
             if finding == HALF_MEMORY:
                 facts |= {"verdict": _within(_HALF, estimate)}
                 facts["basis"] += f"; half: from {_HALF[0]} to {_HALF[1]}"
@@ -500,18 +503,18 @@ def _within(limits: tuple[float, float], estimate: Estimate) -> str:
 
 def _sizes(asked: _Question) -> list[dict]:
     """How much smaller files are, which nothing is tested of: dynamic range, then what was clustered or pruned."""
-    of_model: dict[str, dict[str, Cell]] = defaultdict(dict)
-    for cell in asked.study.statuses:
-        of_model[cell.model].setdefault(cell.variant, cell)
+    of_model: dict[str, list[Cell]] = defaultdict(list)
+    for cell in sorted(asked.study.statuses, key=cell_key):
+        of_model[cell.model].append(cell)
     rows = []
-    for model, of_variant in sorted(of_model.items(), key=lambda item: model_key(item[0])):
-        rows += _size(asked, QUARTER, model, of_variant, size_mb, "size", _QUARTER)
-        for variant in sorted(of_variant, key=variant_key):
+    for model, cells in sorted(of_model.items(), key=lambda item: model_key(item[0])):
+        rows += _size(asked, QUARTER, model, cells, size_mb, "size", _QUARTER)
+        for variant in sorted({cell.variant for cell in cells}, key=variant_key):
             if variant.startswith(FINE_TUNED):
                 before = replace(asked, variant=variant, baseline=variant.partition("_")[2])
-                rows += _size(before, SAVES_COMPRESSED, model, of_variant, size_mb, "size", _SAME_SIZE)
+                rows += _size(before, SAVES_COMPRESSED, model, cells, size_mb, "size", _SAME_SIZE)
                 limits = (_SAME_SIZE[1], math.inf)
-                rows += _size(before, SAVES_COMPRESSED, model, of_variant, compressed_mb, "compressed size", limits)
+                rows += _size(before, SAVES_COMPRESSED, model, cells, compressed_mb, "compressed size", limits)
     return rows
 
 
@@ -519,14 +522,16 @@ def _size(
     asked: _Question,
     finding: str,
     model: str,
-    of_variant: Mapping[str, Cell],
+    cells: Sequence[Cell],
     size: Callable[[Study, Cell], float],
     what: str,
     limits: tuple[float, float],
 ) -> list[dict]:
-    """A row: baseline / candidate, confirmed if that is within limits."""
-    pair = [of_variant.get(variant) for variant in (asked.baseline, asked.variant)]
-    before, after = (math.nan if cell is None else size(asked.study, cell) for cell in pair)
+    """A row: baseline / candidate, confirmed if that is within limits; where both were measured in one way first."""
+    mine = (cell for cell in cells if cell.variant == asked.variant)
+    pairs = ((cell._replace(variant=asked.baseline), cell) for cell in mine)
+    sizes = ([size(asked.study, cell) for cell in pair] for pair in pairs if pair[0] in asked.study.statuses)
+    before, after = next((pair for pair in sizes if not math.isnan(sum(pair))), (math.nan, math.nan))
     quantity = f"baseline / candidate {what}"
     if math.isnan(before / after):
         return [asked.row(finding, quantity, subject=model, basis=f"the {what} of both is not known")]

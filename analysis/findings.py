@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis import claims, delegation, stats, sweeps, validity
+from analysis import claims, delegation, stats, sweeps, tables_compression, validity
 from analysis.names import DEFAULT_METRIC
 from analysis.study import CLOCK_OFFSET_S, SETTING, Machine, Setting, Study, cell_key, mapping, metric_label
 from analysis.tables import GEOMEAN, by_place, count, interval, number, places, some, with_interval
@@ -232,28 +232,24 @@ def _beside_speed(_: Study, rows: pd.DataFrame) -> list[str]:
     return sentences
 
 
-def _on_phones(_: Study, rows: pd.DataFrame) -> list[str]:
+def _on_phones(study: Study, rows: pd.DataFrame) -> list[str]:
     """What the study of the phones says, of each machine; then of the files, of which nothing is tested."""
+    machines = {label: machine for machine, label in study.labels.items()}
     sentences = []
     for finding, text in (
-        (
-            claims.CPU_SLOWER,
-            "On {0.subject}'s CPU it takes {1} times as long as {0.baseline_variant} (the study: 1.25)",
-        ),
-        (
-            claims.GPU_NOT_SLOWER,
-            "On {0.subject}'s GPU it is {1} times as fast as {0.baseline_variant} (the study: 1.02)",
-        ),
-        (claims.HALF_MEMORY, "On {0.subject}'s CPU {0.baseline_variant} takes {1} times its memory (the study: 2)"),
+        (claims.CPU_SLOWER, "it takes {1} times as long as {0.baseline_variant} (the study of the phones: 1.25)"),
+        (claims.GPU_NOT_SLOWER, "it is {1} times as fast as {0.baseline_variant} (the study of the phones: 1.02)"),
+        (claims.HALF_MEMORY, "{0.baseline_variant} takes {1} times its memory (the study of the phones: 2)"),
     ):
         for row in rows[(rows["finding"] == finding) & rows["value"].notna()].itertuples():
             ratio = _ratio(row.value, row.ci_low, row.ci_high)
-            sentences.append(f"{text.format(row, ratio)}: {row.verdict}.")
+            where = tables_compression.delegate_name(study, row.delegate, machines[row.subject])
+            sentences.append(f"On {row.subject}'s {where} {text.format(row, ratio)}: {row.verdict}.")
     sizes = rows[rows["finding"].isin((claims.QUARTER, claims.SAVES_COMPRESSED)) & rows["value"].notna()]
     for row in sizes.itertuples():
         what = row.quantity.removeprefix("baseline / candidate ")
-        study = ", a quarter in the study" if row.finding == claims.QUARTER else ""
-        text = f"Its {what} is {number(1 / row.value)} of {row.baseline_variant}'s ({row.subject}{study})"
+        there = ", a quarter in the study of the phones" if row.finding == claims.QUARTER else ""
+        text = f"Its {what} is {number(1 / row.value)} of {row.baseline_variant}'s ({row.subject}{there})"
         sentences.append(f"{text}: {row.verdict}.")
     return sentences
 
@@ -387,22 +383,25 @@ def _unfinished(study: Study) -> list[Notice]:
 
 
 def _of_delegates(study: Study) -> list[Notice]:
-    """Delegates that executed nothing of some models, and such that executed only parts, on each machine."""
-    found, measured = [], defaultdict(list)
+    """Delegates that executed nothing of some models, and such that executed only parts; alike machines together."""
+    found: dict[tuple[str, str], list[str]] = defaultdict(list)  # machines by delegate and what it executed
+    measured = defaultdict(list)
     for cell in sorted(study.statuses, key=cell_key) if study.fell_back or study.partly else ():
-        measured[cell.machine, cell.setting.delegate].append(cell)
-    for (machine, delegate), cells in measured.items():
-        models = count(len({cell[1:3] for cell in cells}), "model")
+        measured[cell.machine, cell.setting.runner, cell.setting.delegate].append(cell)
+    for (machine, runner, delegate), cells in measured.items():
+        files = count(len({cell[1:3] for cell in cells}), "model file")
+        files += f" in {runner}" if "runner" in study.varying else ""
         where, nothing = study.labels[machine], {cell[1:3] for cell in study.fell_back.intersection(cells)}
-        if nothing and delegate not in delegation.ON_CPU:
-            text = f"On {where} {delegate} executed nothing of {len(nothing)} of {models}"
-            found.append(Notice(CAUTION, f"{text}: these runs are not counted as {delegate}'s."))
+        if nothing:
+            text = f"executed nothing of {len(nothing)} of {files}: these runs are not counted as {delegate}'s."
+            found[delegate, text].append(where)
         parts = {" ".join(cell[1:3]): study.partly[cell] for cell in cells if cell in study.partly}
         if parts:
             each = some((f"{name} {nodes}".strip() for name, nodes in parts.items()), 5)
-            text = f"{delegate}* on {where} executed only parts of {len(parts)} of {models}, and the CPU the rest"
-            found.append(Notice(CAUTION, f"{text}: {each}."))
-    return found
+            rest = "TFLite's own kernels" if delegate in delegation.ON_CPU else "the CPU"
+            text = f"executed only parts of {len(parts)} of {files}, and {rest} the rest: {each}."
+            found[f"{delegate}*", text].append(where)
+    return [Notice(CAUTION, f"{name} on {some(machines, 5)} {text}") for (name, text), machines in found.items()]
 
 
 def _of_models(study: Study) -> list[Notice]:

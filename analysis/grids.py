@@ -162,7 +162,7 @@ def study_findings(study: Study, table: pd.DataFrame) -> Grid:
     head += ["#Value", "#95 % interval", "#p (Holm)", "#n", "Verdict", "Basis"]
     rows = [
         [
-            *(row.finding, row.variant, *_settings(study, row, study.varying)),
+            *(row.finding, row.variant, *setting_cells(study, row, study.varying)),
             *(row.subject, row.quantity),
             f"{row.value:.0f}" if row.quantity in claims.COUNTS and pd.notna(row.value) else number(row.value),
             *(interval(row.ci_low, row.ci_high), p_value(row.p_holm), _text(row.n), row.verdict, row.basis),
@@ -311,7 +311,7 @@ def lab_questions(study: Study, table: pd.DataFrame) -> Grid:
         [
             *(row.question, *([metric_label(row.metric)[0]] if several else [])),
             *(study.labels[Machine(row.campaign, row.host)], row.variant),
-            *_settings(study, row, setting, Machine(row.campaign, row.host)),
+            *setting_cells(study, row, setting, Machine(row.campaign, row.host)),
             with_interval(row.rho, row.ci_low, row.ci_high),
             with_interval(row.exponent, row.exponent_ci_low, row.exponent_ci_high),
             *(p_value(row.p_holm), row.verdict),
@@ -331,7 +331,7 @@ def trade_off(study: Study, table: pd.DataFrame) -> Grid:
     rows = [
         [
             *(study.labels[Machine(row.campaign, row.host)], row.variant),
-            *_settings(study, row, setting, Machine(row.campaign, row.host)),
+            *setting_cells(study, row, setting, Machine(row.campaign, row.host)),
             *(row.model, _text(row.input_size), _text(row.batch_size), number(row.per_image_ms)),
             *(interval(row.per_image_ci_low_ms, row.per_image_ci_high_ms), number(row.energy_per_image_j)),
             *(_text(row.parameters), number(row.model_size_mb), row.dominated_by or "none"),
@@ -359,7 +359,7 @@ def compression(study: Study, table: pd.DataFrame) -> Grid:
         of_delegate = {row.delegate: row for row in part.itertuples()}
         row = next(part.itertuples())
         is_baseline = " (baseline)" if row.variant == row.baseline_variant else ""
-        cells = [*([row.model] if models else []), *_settings(study, row, beside, machine)]
+        cells = [*([row.model] if models else []), *setting_cells(study, row, beside, machine)]
         cells += [tables_compression.variant_name(row.variant) + is_baseline]
         cells += map(number, (row.size_mb, row.compressed_mb))
         bounds = row.accuracy_ci_low_percent, row.accuracy_ci_high_percent
@@ -547,7 +547,7 @@ def state(study: Study, table: pd.DataFrame) -> Grid:
 
 def phones(study: Study, table: pd.DataFrame) -> Grid:
     """`tables.phones`: battery, power supply and screen of the phones while they measured."""
-    head = ["Machine", "#Battery (%)", "#Battery (°C)", "Power supply", "Screen", "#Thermal status (most)"]
+    head = ["Machine", "#Battery (%)", "#Battery (°C)", "Power supply", "Screen", "#Thermal status (most, of all runs)"]
     rows = [
         [
             study.labels[Machine(row.campaign, row.host)],
@@ -739,10 +739,10 @@ def _place_head(study: Study) -> list[str]:
 
 
 def _place(study: Study, machine: Machine, setting: Setting) -> list[str]:
-    return [study.labels[machine], *_settings(study, setting, study.varying, machine)]
+    return [study.labels[machine], *setting_cells(study, setting, study.varying, machine)]
 
 
-def _settings(study: Study, row: Any, names: Iterable[str], machine: Machine | None = None) -> list[str]:
+def setting_cells(study: Study, row: Any, names: Iterable[str], machine: Machine | None = None) -> list[str]:
     """The parts of a setting, or of a table's row that has its columns."""
     parts = {name: _text(getattr(row, name)) for name in names}
     if "delegate" in parts:

@@ -88,12 +88,12 @@ def found(study: Study, table: pd.DataFrame) -> Grid:
     head += [f"#{verdict.capitalize()}" for verdict in stats.VERDICTS]
     head += ["#Machines", "#Least", "#Quarter below", "#Median", "#Quarter above", "#Greatest"]
     rows = []
-    for row in table.to_dict("records"):
-        counts = [row[name] for name in _COUNTS.values()]
-        setting = ["" if pd.isna(row[name]) else str(row[name]) for name in study.varying]
-        model = "geometric mean" if row["model"] == GEOMEAN else row["model"]
-        quantiles = (number(row[name]) for name in _QUANTILES)
-        rows.append([row["variant"], *setting, model, *map(str, counts), str(row["machines"]), *quantiles])
+    for row in table.itertuples():
+        counts = (str(getattr(row, name)) for name in _COUNTS.values())
+        setting = grids.setting_cells(study, row, study.varying)
+        model = "geometric mean" if row.model == GEOMEAN else row.model
+        quantiles = (number(getattr(row, name)) for name in _QUANTILES)
+        rows.append([row.variant, *setting, model, *counts, str(row.machines), *quantiles])
     return Grid.of(head, rows)
 
 
@@ -136,7 +136,7 @@ def machines(study: Study, speedups: pd.DataFrame, trust: pd.DataFrame) -> Grid:
     for row, (machine, setting) in zip(rows.itertuples(), places(study, rows), strict=True):
         if row.verdict in _COMPARED:
             sign = "≈ " if row.verdict == stats.NOT_DISTINGUISHABLE else ""
-            what = ", ".join(filter(None, (row.variant, study.setting_label(setting))))
+            what = ", ".join(filter(None, (row.variant, study.setting_label(setting, machine))))
             share = f", {share}" if (share := share_of_models(row.method)) else ""
             means[machine].append(f"{what} {sign}{number(row.speedup)} ({interval(row.ci_low, row.ci_high)}){share}")
     head = ["Machine", "Host", "Processor", "Architecture", "#ok", "#invalid", "#failed", "#Without result"]

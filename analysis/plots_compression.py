@@ -14,7 +14,7 @@ from analysis.delegation import PARTLY
 from analysis.names import slug
 from analysis.plots import ALARM, SMALL, variant_colours
 from analysis.plots_across import panels_of
-from analysis.study import Machine, Setting, Study, variant_key
+from analysis.study import Machine, Study, variant_key
 from analysis.tables import number, with_interval
 from analysis.tables_compression import by_file_set, delegate_name, delegates, variant_name
 
@@ -31,11 +31,12 @@ def charts(
         what = ", ".join(filter(None, (model if several else "", setting)))
         name = slug("_".join(filter(None, (study.stems[machine], "size_and_time", what))))
         title = ", ".join(filter(None, ("Size and time", study.labels[machine], what)))
-        draw = partial(size_and_time, study, part, machine, model, rest)
+        where = ", ".join(filter(None, (study.labels[machine], setting)))
+        draw = partial(size_and_time, study, part, machine, f"Size and time of {model}: {where}")
         yield name, title, draw, part.copy, "compression"
 
 
-def size_and_time(study: Study, table: pd.DataFrame, machine: Machine, model: str, rest: Setting) -> Figure | None:
+def size_and_time(study: Study, table: pd.DataFrame, machine: Machine, title: str) -> Figure | None:
     """Size of the files against time, a panel for each delegate, with accuracy beside the marks.
 
     `table` is a part of `tables_compression.by_file_set`. None if no time or no size is known.
@@ -57,7 +58,7 @@ def size_and_time(study: Study, table: pd.DataFrame, machine: Machine, model: st
         min(len(names), 3),
         2.6,
         2.9,
-        title=f"Size and time of {model}: {study.labels[machine]}",
+        title=title,
         caption=said,
         key=[(variant_name(variant), colours[variant]) for variant in variants],
         left=0.75,
@@ -71,7 +72,7 @@ def size_and_time(study: Study, table: pd.DataFrame, machine: Machine, model: st
                 continue
             colour, hollow = colours[row.variant], row.delegation == PARTLY
             if pd.notna(row.mean_ci_low_ms):
-                bounds = max(row.mean_ci_low_ms, 0), min(row.mean_ci_high_ms, 1.3 * most_ms)
+                bounds = max(row.mean_ci_low_ms, 0), row.mean_ci_high_ms
                 axes.plot(bounds, [row.drawn_mb] * 2, color=colour, linewidth=1, solid_capstyle="butt")
             (mark,) = axes.plot(
                 row.mean_ms,

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.campaign import Dataset
-from analysis.delegation import NOT_AT_ALL, PARTLY
+from analysis.delegation import NOT_AT_ALL, ON_CPU, PARTLY
 from analysis.entries import Entries
 from analysis.names import COLUMNS, CONFIGURATION, INTEGER, METRICS, OUT_OF_MEMORY, PILOT, PROFILE, slug
 from analysis.stats import Sample
@@ -360,10 +360,11 @@ class Study:
 
     @cached_property
     def fell_back(self) -> set[Cell]:
-        """The cells of which the delegate executed nothing in any run."""
-        nothing = self.runs["delegation"].eq(NOT_AT_ALL).to_numpy()
-        cells = self.positions.items() if nothing.any() else ()
-        return {cell for cell, positions in cells if nothing[positions].all()}
+        """The cells of which a delegate that is not the CPU executed nothing, by all of their runs that tell."""
+        told = self.runs["delegation"].to_numpy()
+        cells = self.positions.items() if (told == NOT_AT_ALL).any() else ()
+        extents = {c: set(told[positions]) - {""} for c, positions in cells if c.setting.delegate not in ON_CPU}
+        return {cell for cell, found in extents.items() if found == {NOT_AT_ALL}}
 
     def delegate_label(self, delegate: str, machine: Machine | None = None) -> str:
         """The delegate, with a star where it executes only parts of some model: on a machine, or else on any."""

@@ -461,8 +461,10 @@ def _sum(column: pd.Series) -> float | int | None:
 def phones(study: Study) -> pd.DataFrame:
     """tables/phones.csv: per machine that tells of a battery or screen, the range of its state over its ok runs.
 
-    `plugged` and `screen` have every value that there was, with the number of runs.
+    `plugged` and `screen` have every value that there was, with the number of runs. `thermal_status_max` is over all
+    runs: any but 0 makes a run invalid.
     """
+    hottest = study.runs.groupby(["campaign", "host"])["thermal_status"].max()
     ok = study.runs[study.runs["status"] == "ok"]
     told = ok[
         ok[["battery_percent", "battery_temperature_c", "thermal_status"]].notna().any(axis=1) | (ok["screen"] != "")
@@ -477,7 +479,7 @@ def phones(study: Study) -> pd.DataFrame:
         ):
             row |= {name.format(end): getattr(mine[column], end)() for end in ("min", "max")}
         row |= {name: _counted(mine[name]) for name in ("plugged", "screen")}
-        rows.append(row | {"thermal_status_max": mine["thermal_status"].max()})
+        rows.append(row | {"thermal_status_max": hottest[key]})
     return pd.DataFrame(rows)
 
 

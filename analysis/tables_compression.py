@@ -49,7 +49,7 @@ def compression(study: Study, summary: pd.DataFrame, baseline: str) -> pd.DataFr
     """
     times, memory = (means_of(study, summary, metric) for metric in (DEFAULT_METRIC, "memory_overall_mb"))
     cells = [cell for cell in study.cells if cell.machine in {measured.machine for measured in study.statuses}]
-    entries = {cell: study.entry(cell) for cell in cells}
+    entries = {cell: _file(study, cell) for cell in cells}
     rows = []
     for cell in cells:
         n, mean, low, high = times[cell]
@@ -61,7 +61,7 @@ def compression(study: Study, summary: pd.DataFrame, baseline: str) -> pd.DataFr
                 "compressed_mb": compressed_mb(study, cell),
                 "weights": ", ".join(study.known([cell], "weights")) or str(entries[cell].get("weights") or ""),
                 **dict.fromkeys(("evaluated_on", "accuracy_verdict"), ""),
-                **_accuracy(entries[cell], study.entry(cell._replace(variant=baseline))),
+                **_accuracy(entries[cell], _file(study, cell._replace(variant=baseline))),
                 **{name: _number(entries[cell].get(name)) for name in ("weight_sparsity", "weight_clusters")},
                 **_delegation(study, cell),
                 "n": n,
@@ -94,7 +94,16 @@ _TEXTS = ("weights", "evaluated_on", "accuracy_verdict", "delegation", "baseline
 
 def compressed_mb(study: Study, cell: Cell) -> float:
     """Size of a cell's model file in 10^6 bytes after gzip, as campaign.json says; NaN = not known."""
-    return (whole(study.entry(cell).get("compressed_bytes")) or math.nan) / 1e6
+    return (whole(_file(study, cell).get("compressed_bytes")) or math.nan) / 1e6
+
+
+def _file(study: Study, cell: Cell) -> Mapping[str, object]:
+    """What campaign.json says of a cell's model file; {} also where the runs had another file of that name."""
+    entry, used = study.entry(cell), study.known([cell], "model_sha256")
+    return entry if used in ([], [entry.get("sha256")]) else _NO_FILE
+
+
+_NO_FILE: Mapping[str, object] = {}
 
 
 def _number(value: object) -> float:
@@ -143,10 +152,10 @@ def _accuracy(entry: Mapping[str, object], baseline: Mapping[str, object]) -> di
         "accuracy_ci_low_percent": 100 * low,
         "accuracy_ci_high_percent": 100 * high,
     }
-    same_images = all(entry.get(name) == baseline.get(name) for name in ("evaluated_on", "evaluated_images"))
+    base_images, _, (base_low, base_high) = _evaluated(baseline)
+    same_images = base_images == images and entry.get("evaluated_on") == baseline.get("evaluated_on")
     if entry is baseline or not same_images:
         return row
-    _, _, (base_low, base_high) = _evaluated(baseline)
     verdict = HIGHER if low > base_high else LOWER if high < base_low else stats.NOT_DISTINGUISHABLE
     return row | {"accuracy_verdict": verdict}
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
-from analysis import claims, document, findings, grids, stats, tables, tables_compression
+from analysis import claims, document, findings, grids, many, plots_compression, stats, tables, tables_compression
 from analysis.study import Study
 from tests.unit.datasets import dataset, run, study_rows
 from tests.unit.phones import FILES, PHONES, entries, phones, rows
@@ -121,6 +121,21 @@ def test_accuracy_against_the_baseline(change, verdict):
     assert one(made, variant="dynamic_range")["accuracy_verdict"] == verdict
 
 
+@pytest.mark.parametrize("change", [{"correct_images": 451}, {"correct_images": None}])
+def test_no_accuracy_is_like_that_of_a_baseline_without_one(change):
+    made = compression(few(), models=entries(float32=change))
+    assert set(made["accuracy_verdict"]) == {""}
+
+
+def test_what_is_known_of_a_file_is_not_said_of_another_of_its_name():
+    some = few()
+    for row in some:
+        row["model_sha256"] = f"{2:064x}" if row["variant"] == "dynamic_range" else "f" * 64
+    made = compression(some)
+    known = made[made["accuracy_percent"].notna() & made["compressed_mb"].notna()]
+    assert known["variant"].tolist() == ["dynamic_range"]
+
+
 def test_a_file_that_differs_is_not_compared_with_the_cpu():
     some = rows()
     for row in some:
@@ -169,13 +184,23 @@ def test_rows_for_each_model_and_what_varies():
     assert len({tuple(row[:3]) for row in grid.rows}) == len(grid.rows) == 2 * 2 * len(FILES)
 
 
+def test_charts_of_several_settings_say_which_they_are():
+    some = [row | {"threads": threads} for row in few() for threads in (1, 4)]
+    study = Study(phones(some))
+    table = tables_compression.compression(study, tables.summary(study), "float32")
+    drawn = {name: draw() for name, _, draw, *_ in plots_compression.charts(study, table)}
+    titles = {name: {text.get_text() for text in figure.texts} for name, figure in drawn.items() if figure}
+    assert "Size and time of FireNet: Pixel 8, 1 thread" in titles["pixel_size_and_time_1_thread"]
+    assert "Size and time of FireNet: Pixel 8, 4 threads" in titles["pixel_size_and_time_4_threads"]
+
+
 # --- what is said -----------------------------------------------------------------------------------------------------
 
 
 def test_what_a_delegate_executed_is_said_first(report):
     texts = [notice.text for notice in report.notices if notice.level == findings.CAUTION]
-    assert texts[0] == "On Mi A2 nnapi executed nothing of 5 of 5 models: these runs are not counted as nnapi's."
-    assert texts[1].startswith("gpu* on Pixel 8 executed only parts of 3 of 5 models, and the CPU the rest: ")
+    assert texts[0] == "nnapi on Mi A2 executed nothing of 5 of 5 model files: these runs are not counted as nnapi's."
+    assert texts[1].startswith("gpu* on Pixel 8 executed only parts of 3 of 5 model files, and the CPU the rest: ")
     assert "FireNet dynamic_range 15 of 19 nodes" in texts[1]
     assert not any(notice.level == findings.UNTRUSTED for notice in report.notices)
 
@@ -207,6 +232,63 @@ def test_a_fallback_in_some_repetitions_only_is_counted_among_the_invalid():
     assert not any("executed nothing" in text for text in said(some=some))
 
 
+def test_a_fallback_is_one_though_a_run_failed_before_it_could_tell():
+    some = [row for row in rows(2) if row["host"] == "mi_a2"]
+    for row in some:
+        if row["delegate"] == "nnapi" and row["repetition"] == 1:
+            row |= {"status": "failed", "delegation": "", "reason": "timed out", METRIC: None}
+    assert any("executed nothing of 5 of 5 model files:" in text for text in said(some=some))
+    assert set(compression(some).query("host == 'mi_a2' and delegate == 'nnapi'")["absent"]) == {"fell back"}
+
+
+def test_what_one_runners_delegate_executed_is_not_said_of_anothers():
+    app = {"runner": "benchmark_apk", "status": "ok", "delegation": "completely", "graph_nodes": 19}
+    some = [row for row in rows(1) if (row["host"], row["delegate"]) == ("mi_a2", "nnapi")]
+    some += [row | app for row in some]
+    assert [text for text in said(some=some) if "executed" in text] == [
+        "nnapi on Mi A2 executed nothing of 5 of 5 model files in benchmark_model: these runs are not counted as "
+        "nnapi's."
+    ]
+
+
+def test_phones_that_are_alike_are_named_together():
+    some = [
+        row | {name: f"{row[name]} {i}" for name in ("host", "platform")}
+        for row in rows(1)
+        if row["variant"] in ("float32", "dynamic_range") and row["delegate"] != "default"
+        for i in range(6)
+    ]
+    assert [text for text in said(some=some) if "executed" in text] == [
+        "nnapi on Mi A2 0, Mi A2 1, Mi A2 2, Mi A2 3, Mi A2 4, and 1 more executed nothing of 2 of 2 model files: "
+        "these runs are not counted as nnapi's.",
+        "gpu* on Pixel 8 0, Pixel 8 1, Pixel 8 2, Pixel 8 3, Pixel 8 4, and 1 more executed only parts of 1 of 2 model "
+        "files, and the CPU the rest: FireNet dynamic_range 15 of 19 nodes.",
+    ]
+
+
+def test_of_many_machines_those_with_parts_are_marked(report):
+    study, speedups = report.study, report.tables["speedup"]
+    by_model = many.found(study, many.speedups_by_model(study, speedups))
+    assert {"gpu*", "default", "nnapi"} == {row[1] for row in by_model.rows}
+    means = {row[0]: row[-1] for row in many.machines(study, speedups, report.tables["trust"]).rows}
+    assert "gpu*" in means["Pixel 8"]
+    assert "gpu*" not in means["Mi A2"]
+
+
+@pytest.mark.parametrize("extent", ["partly", "not at all"])
+def test_what_xnnpack_does_not_execute_is_the_cpus_too(extent):
+    some = [
+        row | {"delegate": "xnnpack", "delegation": extent, "delegated_nodes": 3, "graph_nodes": 19} for row in few()
+    ]
+    some[0] |= {"status": "invalid", "reason": "throttled"}
+    found = [text for text in said(some=some) if "executed" in text]
+    assert [text.partition(": ")[0] for text in found] == (
+        ["xnnpack* on Pixel 8 executed only parts of 4 of 5 model files, and TFLite's own kernels the rest"]
+        if extent == "partly"
+        else []
+    )
+
+
 def test_files_that_are_not_what_they_are_called():
     def not_so(sparsity: float | None, clusters: int) -> list[str]:
         files = {"weight_sparsity": sparsity}, {"weight_clusters": clusters}
@@ -231,6 +313,12 @@ def test_a_phone_that_was_charged_at_times():
         "The power supply of Pixel 8 was not always the same: none in 5 runs, usb in 5 runs.",
         "The screen of Pixel 8 was not always the same: off in 5 runs, on in 5 runs.",
     ]
+
+
+def test_the_hottest_run_is_in_no_mean_but_was_there():
+    some = few()
+    some[0] |= {"status": "invalid", "reason": "the phone's thermal status is 3 (severe)", "thermal_status": 3}
+    assert tables.phones(Study(phones(some)))["thermal_status_max"].tolist() == [3]
 
 
 def test_phones_have_their_soc_gpu_and_batteries(report):
@@ -283,6 +371,31 @@ def test_claims_that_the_data_contradict_or_cannot_tell():
         "baseline / candidate size": claims.CONTRADICTED,
         "baseline / candidate compressed size": claims.NOT_MEASURED,
     }
+
+
+def test_a_claim_about_a_delegate_says_where_it_executes_only_parts(report):
+    made = report.tables["study_findings"]
+    basis = {row.subject: row.basis for row in made[made["finding"] == claims.GPU_NOT_SLOWER].itertuples()}
+    assert basis["Mi A2"] == "1 model"
+    assert basis["Pixel 8"] == "1 model; FireNet: gpu executes only 15 of 19 nodes of dynamic_range"
+    text = " ".join(sentence for finding in report.findings for sentence in finding.sentences)
+    assert "On Mi A2's GPU it is 1.02" in text
+    assert "On Pixel 8's GPU* it is 1.02" in text
+
+
+def test_sizes_are_those_of_files_that_were_measured_in_one_way():
+    """Files of other input sizes are no smaller for what was done to their weights."""
+    some = [row | {"input_size": 128} for row in few()]
+    some.insert(0, some[0] | {"input_size": 64})
+    models = [entry | {"size_bytes": 2_500_000, "input_size": 64, "sha256": "e" * 64} for entry in entries()[:1]]
+    made = document.build(phones(some, models=[*models, *entries()]))
+    row = one(made.tables["study_findings"], finding=claims.QUARTER)
+    assert (row["verdict"], row["basis"]) == (claims.CONFIRMED, "8.50 and 2.14 MB")
+
+
+def test_what_was_measured_on_no_cpu_is_asked_of_the_one_that_comes_by_itself():
+    made = document.build(phones([row for row in rows(2) if row["delegate"] == "gpu"])).tables["study_findings"]
+    assert set(made[made["finding"] == claims.CPU_SLOWER]["delegate"]) == {"default"}
 
 
 def test_a_run_alone_has_no_interval_and_no_claim():

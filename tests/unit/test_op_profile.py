@@ -336,6 +336,16 @@ def test_report(study, tmp_path, golden):
     assert len(pd.read_parquet(tmp_path / "out" / "data" / "op_profile.parquet")) == len(study.dataset.op_profiles)
 
 
+def test_the_profile_of_one_variant_has_its_report(profiled, tmp_path):
+    """There is nothing to compare, and no table of differences."""
+    runs = profiled.runs.iloc[:1].to_dict("records")
+    nodes = profiled.op_profiles[profiled.op_profiles["variant"] == runs[0]["variant"]]
+    document.publish(document.build(replace(dataset(runs), op_profiles=nodes)), tmp_path / "out")
+    assert not (tmp_path / "out" / "tables" / "op_difference.csv").exists()
+    for name in ("report.html", "report.md"):
+        assert "What profiling cost" in (tmp_path / "out" / name).read_text(encoding="utf-8")
+
+
 def test_nothing_is_said_of_profiles_where_there_are_none(tmp_path):
     document.publish(document.build(dataset([run()])), tmp_path / "out")
     assert not list((tmp_path / "out").rglob("op_*"))
