@@ -49,9 +49,11 @@ def size_and_time(study: Study, table: pd.DataFrame, machine: Machine, title: st
         return None
     names, colours = delegates(table), variant_colours(study)
     variants = sorted(set(table["variant"]), key=variant_key)
-    has_accuracy = table["accuracy_percent"].notna().any()
+    # Of the file, so the same on each delegate. Beside the marks, those of files that are alike would cover each other.
+    accuracies = table.dropna(subset="accuracy_percent").groupby("variant")["accuracy_percent"].first()
+    accurate = {variant: f"{percent:.1f} %" for variant, percent in accuracies.items()}
     said = "Means over repetitions (process executions); lines: 95 % confidence intervals. "
-    said += "Percentages: accuracy on held-out images. " if has_accuracy else ""
+    said += "Percentages: accuracy on held-out images. " if accurate else ""
     said += "Hollow: the delegate executes only parts of the model." if table["delegation"].eq(PARTLY).any() else ""
     figure, panels = panels_of(
         [delegate_name(study, name, machine) for name in names],
@@ -60,7 +62,7 @@ def size_and_time(study: Study, table: pd.DataFrame, machine: Machine, title: st
         2.9,
         title=title,
         caption=said,
-        key=[(variant_name(variant), colours[variant]) for variant in variants],
+        key=[(" ".join(filter(None, (variant_name(each), accurate.get(each)))), colours[each]) for each in variants],
         left=0.75,
     )
     most_ms, most_mb = table[["mean_ms", "mean_ci_high_ms"]].max().max(), sizes.max()
@@ -82,16 +84,13 @@ def size_and_time(study: Study, table: pd.DataFrame, machine: Machine, title: st
                 markersize=6,
                 markerfacecolor="white" if hollow else colour,
             )
-            accuracy = "" if pd.isna(row.accuracy_percent) else f"{row.accuracy_percent:.1f} %"
+            accuracy = accurate.get(row.variant)
             time = with_interval(row.mean_ms, row.mean_ci_low_ms, row.mean_ci_high_ms)
             parts = (f"{time} ms", f"{number(row.drawn_mb)} MB ({what})", accuracy and f"accuracy {accuracy}")
             hover.says(mark, f"{variant_name(row.variant)}: {', '.join(filter(None, parts))} (n = {row.n})")
-            axes.annotate(
-                accuracy, (row.mean_ms, row.drawn_mb), (6, 0), textcoords="offset points", va="center", fontsize=SMALL
-            )
         if absent:
             axes.text(0.04, 0.5, "\n".join(absent), transform=axes.transAxes, va="center", color=ALARM, fontsize=SMALL)
-        axes.set_xlim(0, 1.25 * most_ms)  # with room for the percentages
+        axes.set_xlim(0, 1.05 * most_ms)
         axes.set_ylim(0, 1.15 * most_mb)
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.yaxis.set_major_locator(MaxNLocator(5))
