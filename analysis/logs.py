@@ -130,6 +130,10 @@ _START = "STARTING!"
 _HEADER = "Running benchmark for "
 _TIMINGS = "Inference timings in us: "
 _TIMINGS_BEFORE_2020 = "Average inference timings in us: "
+_SIZE = "The input model file size (MB): "
+_SESSION = "Initialized session in "
+_COUNT = "count="
+_PEAK = "Overall peak memory footprint (MB) via periodic monitoring: "
 _FAILED = "Benchmarking failed."
 _OTHER_TOOLS = {
     "the full-TensorFlow tool (tensorflow/tools/benchmark)": re.compile(
@@ -198,6 +202,20 @@ _STAT_LINE = re.compile(
 _SESSION_LINE = re.compile(rf"{_N}ms\.?{_END}")
 _SIZE_LINE = re.compile(rf"{_N}{_END}")
 _MEMORY_LINE = re.compile(rf"(-?){_N} overall=(-?){_N}{_END}")
+_UNREAD = _N.replace("(", "(?:", 1)
+_USUAL_START = f"\n{_PREFIX}{_SIZE}"
+_USUAL_STAT = (
+    rf"INFO: Running benchmark for [^\n]*\nINFO: count=([0-9]{{1,15}}) first={_N} curr={_UNREAD} min={_N} max={_N} "
+    rf"avg={_N} std={_N} p5={_UNREAD} median={_N} p95={_N}\n+"
+)
+_USUAL = re.compile(
+    rf"{re.escape(_USUAL_START)}{_N}\nINFO: Initialized session in {_N}ms\.\n{_USUAL_STAT}{_USUAL_STAT}"
+    rf"INFO: Inference timings in us: Init: {_N}, First inference: {_N}, Warmup \(avg\): {_N}, "
+    rf"Inference \(avg\): {_N}\n"
+    rf"INFO: Note: [^\n]*\n"
+    rf"INFO: Memory footprint delta from the start of the tool \(MB\): init={_N} overall={_N}\n"
+)
+_READ_ONCE = (_SIZE, _SESSION, _COUNT, _TIMINGS, _PEAK)
 _PARAMETER = re.compile(r"^[ \t]*(?:[A-Z]{0,5}: )?([^\n:\[\]]{1,80}?) ?: \[([^\n]*)\][ \t]*$", re.MULTILINE)
 _COMPLAINT = re.compile(r"^[ \t]*(?:ERROR|FATAL): ([^\n]+)", re.MULTILINE)
 _WARNING = re.compile(r"^[ \t]*WARN(?:ING)?: ([^\n]+)", re.MULTILINE)
@@ -280,6 +298,19 @@ def _is_begun(text: str, at: int) -> bool:
     return (line_end >= 0 or near == 0) and _PREFIX.endswith(text[line_end + 1 : at].lstrip(" \t"))
 
 
+class _Printed(NamedTuple):
+    """What a run printed of its numbers: times in us but for `session_ms`; memory by the names of ToolRun's fields."""
+
+    session_ms: float | None
+    init: float
+    first: float | None
+    warmup: float
+    avg: float
+    stats: tuple[_Stat, ...]
+    size_mb: float | None
+    memory: dict[str, float | None]
+
+
 def _numbers(text: str, doubts: list[str], warnings: list[str]) -> dict[str, float | int | None]:
     """Read what was measured, in ms and MB, by the names of ToolRun's fields.
 
@@ -289,33 +320,10 @@ def _numbers(text: str, doubts: list[str], warnings: list[str]) -> dict[str, flo
         raise _UnusableError("the log holds binary data (NUL bytes), as after a power cut or on a full disk")
     if _FAILED in text or "FATAL: " in text:
         raise _UnusableError(_complaints(text) or f"the tool says '{_FAILED}'")
-    modern = _lines(text, _TIMINGS)
-    timings = modern or _lines(text, _TIMINGS_BEFORE_2020)
-    if not timings:
-        complaints = _complaints(text)
-        raise _UnusableError(_other_tool(text) or _where_it_stops(text) + (f" ({complaints})" if complaints else ""))
-    at = timings[0]
-    sessions = _lines(text, "Initialized session in ")
-    stat_lines = _lines(text, "count=", at)
-    if len(timings) > 1 or len(sessions) > 1 or len(stat_lines) > 2 or text.count(_HEADER) > 2:
-        raise _UnusableError("lines of several runs are mixed")
-    line = (_TIMINGS_LINE if modern else _TIMINGS_LINE_BEFORE_2020).match(text, at)
-    if not line:
-        raise _UnusableError(_other_tool(text) or "the 'Inference timings' line is garbled or cut short")
-    if modern:
-        init, first, warmup, avg = map(float, line.groups()[:4])
-    else:
-        (warmup, init, avg), first = map(float, line.groups()[:3]), None
-    stats = [_stat(text, where) for where in stat_lines]
+    session_ms, init, first, warmup, avg, stats, size_mb, memory = _usual(text) or _printed(text, warnings)
     main = stats[-1] if stats else None
-    if not line[line.lastindex] and not (main and avg == float(f"{main.avg:.6g}")):
-        raise _UnusableError("the 'Inference timings' line is cut short")
-    if main and main.count == 0:
-        raise _UnusableError("no inference was timed (count=0), as in a dry run")
-
-    session = _one(text, sessions, _SESSION_LINE, "Initialized session")
-    if session is not None and not _same(session * 1e3, init):
-        doubts.append(f"'Initialized session' says {session:g} ms and the timings line {init / 1e3:g} ms")
+    if session_ms is not None and not _same(session_ms * 1e3, init):
+        doubts.append(f"'Initialized session' says {session_ms:g} ms and the timings line {init / 1e3:g} ms")
     if len(stats) == 2:
         warm = stats[0]
         if not _same(warm.avg, warmup) or (first is not None and not _same(warm.first, first)):
@@ -330,12 +338,13 @@ def _numbers(text: str, doubts: list[str], warnings: list[str]) -> dict[str, flo
         # A mean between 0 and 1 us is fine: rounding both ends of each iteration down cancels out over many.
         doubts.append("a mean of 0 us is below the resolution of the tool's clock (1 us)")
     numbers = {
-        "init_time_ms": session,
+        "init_time_ms": session_ms,
         "init_inference_ms": init / 1e3,
         "first_inference_ms": None if first is None else first / 1e3,
         "warmup_inference_ms": warmup / 1e3,
         "avg_inference_ms": avg / 1e3,
-        "model_size_mb": _one(text, _lines(text, "The input model file size (MB): "), _SIZE_LINE, "model size"),
+        "model_size_mb": size_mb,
+        **memory,
     }
     if main:
         numbers |= {
@@ -346,7 +355,66 @@ def _numbers(text: str, doubts: list[str], warnings: list[str]) -> dict[str, flo
             "median_inference_ms": None if main.median is None else main.median / 1e3,
             "p95_inference_ms": None if main.p95 is None else main.p95 / 1e3,
         }
-    return numbers | _memory(text, line.end(), warnings)
+    return numbers
+
+
+def _printed(text: str, warnings: list[str]) -> _Printed:
+    """Read the lines with numbers, whatever else stands between them; what was left unread goes to `warnings`.
+
+    Raises _UnusableError where they are missing, damaged or of several runs.
+    """
+    modern = _lines(text, _TIMINGS)
+    timings = modern or _lines(text, _TIMINGS_BEFORE_2020)
+    if not timings:
+        complaints = _complaints(text)
+        raise _UnusableError(_other_tool(text) or _where_it_stops(text) + (f" ({complaints})" if complaints else ""))
+    at = timings[0]
+    sessions = _lines(text, _SESSION)
+    stat_lines = _lines(text, _COUNT, at)
+    if len(timings) > 1 or len(sessions) > 1 or len(stat_lines) > 2 or text.count(_HEADER) > 2:
+        raise _UnusableError("lines of several runs are mixed")
+    line = (_TIMINGS_LINE if modern else _TIMINGS_LINE_BEFORE_2020).match(text, at)
+    if not line:
+        raise _UnusableError(_other_tool(text) or "the 'Inference timings' line is garbled or cut short")
+    if modern:
+        init, first, warmup, avg = map(float, line.groups()[:4])
+    else:
+        (warmup, init, avg), first = map(float, line.groups()[:3]), None
+    stats = tuple(_stat(text, where) for where in stat_lines)
+    if not line[line.lastindex] and not (stats and avg == float(f"{stats[-1].avg:.6g}")):
+        raise _UnusableError("the 'Inference timings' line is cut short")
+    if stats and stats[-1].count == 0:
+        raise _UnusableError("no inference was timed (count=0), as in a dry run")
+    return _Printed(
+        session_ms=_one(text, sessions, _SESSION_LINE, "Initialized session"),
+        init=init,
+        first=first,
+        warmup=warmup,
+        avg=avg,
+        stats=stats,
+        size_mb=_one(text, _lines(text, _SIZE), _SIZE_LINE, "model size"),
+        memory=_memory(text, line.end(), warnings),
+    )
+
+
+def _usual(text: str) -> _Printed | None:
+    """The same in a third of the time, of a text as the tool prints it today, line after line; None for all others."""
+    block = _USUAL.match(text, max(text.find(_USUAL_START), 0))
+    if not block or text.count(_HEADER) != 2:
+        return None
+    # What stands around it would count as well, or be one run too many.
+    around = text[: block.start() + 1] + text[block.end() :]
+    if any(word in around for word in _READ_ONCE):
+        return None
+    size_mb, session_ms, *stats, init, first, warmup, avg, memory_init_mb, memory_overall_mb = map(
+        float, block.groups()
+    )
+    warm, main = stats[: len(stats) // 2], stats[len(stats) // 2 :]
+    if not main[0]:
+        return None
+    memory = {"memory_init_mb": memory_init_mb, "memory_overall_mb": memory_overall_mb}
+    both = _Stat(int(warm[0]), *warm[1:]), _Stat(int(main[0]), *main[1:])
+    return _Printed(session_ms, init, first, warmup, avg, both, size_mb, memory)
 
 
 def _stat(text: str, at: int) -> _Stat:
@@ -388,7 +456,7 @@ def _memory(text: str, start: int, warnings: list[str]) -> dict[str, float | Non
             values["memory_overall_mb"] = float(line[3] + line[4])
         else:
             warnings.append("the memory line is garbled or cut short and was not read")
-    for at in _lines(text, "Overall peak memory footprint (MB) via periodic monitoring: ")[:1]:
+    for at in _lines(text, _PEAK)[:1]:
         line = _SIZE_LINE.match(text, at)
         if line and _is_whole(line):
             values["peak_memory_mb"] = float(line[1])
@@ -412,7 +480,7 @@ def _where_it_stops(text: str) -> str:
         place = "during the timed runs"
     elif headers:
         place = "during the warm-up"
-    elif "Initialized session in " in text:
+    elif _SESSION in text:
         place = "after the initialization"
     else:
         place = "before the session was initialized"
