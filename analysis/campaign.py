@@ -210,7 +210,7 @@ def _read_hosts(chunk: Sequence[tuple[HostLogs, Mapping[str, Any]]]) -> _Part:
         problems += [f"{name}/idle.tsv: {text}" for text in damaged]
         told += energy.complete(found_rows, idle_powers)
         # Host by host: a row as a dictionary is some kB.
-        rows += [tuple(map(row.get, COLUMNS)) for row in found_rows]
+        rows += map(_in_order, found_rows)
         if not host.partial:
             there = _originals(host)
             if left := _left(host, due, there):
@@ -316,6 +316,10 @@ def _outliers(runs: pd.DataFrame) -> pd.Series:
     found[ok.index[ok[DEFAULT_METRIC] < low]] = "low"
     found[ok.index[ok[DEFAULT_METRIC] > high]] = "high"
     return found
+
+
+_UNKNOWN = dict.fromkeys(COLUMNS)
+_in_order = itemgetter(*COLUMNS)
 
 
 # --- Rows --------------------------------------------------------------------------------------------------------
@@ -448,7 +452,7 @@ def _foreign_row(run: ToolRun) -> dict[str, Any]:
     model, variant = model_and_variant(run.graph)
     phase = PROFILE if run.profile else MEASURE
     status, reason = _of_phase(phase, *_judged(run, validity.doubts(run, {})))
-    return {
+    return _UNKNOWN | {
         "model": model,
         "variant": variant,
         "runner": _runner(run, "name") or "benchmark_model",
@@ -485,7 +489,7 @@ def _measured_row(
         warnings.append(f"the machine did not become fit to measure: {unfit}")
     sizes = {name: sidecar.integer(known, name) for name in ("batch_size", "input_size")}
     entry = lookup.entries.of(known.get("model_sha256", ""), model, variant, runner, **sizes)
-    row = {
+    row = _UNKNOWN | {
         "model": model,
         "variant": variant,
         "runner": runner,
@@ -578,7 +582,11 @@ def _judged(run: ToolRun, doubts: list[str]) -> tuple[str, str]:
 
 
 def _delegation(run: ToolRun) -> dict[str, Any]:
-    return {name: getattr(run, name) for name in ("delegation", "delegated_nodes", "graph_nodes")}
+    return {
+        "delegation": run.delegation,
+        "delegated_nodes": run.delegated_nodes,
+        "graph_nodes": run.graph_nodes,
+    }
 
 
 def _measurements(run: ToolRun) -> dict[str, Any]:

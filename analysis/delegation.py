@@ -51,6 +51,10 @@ class Delegation(NamedTuple):
     warnings: Sequence[str] = ()
 
 
+_NO_DEVICE = ("", "default", "none")
+_NOTHING_TOLD = Delegation()
+
+
 def read(text: str, asked: str, parameters: Mapping[str, str]) -> Delegation:
     """Read what a log says of the delegates.
 
@@ -59,8 +63,10 @@ def read(text: str, asked: str, parameters: Mapping[str, str]) -> Delegation:
         asked: the delegates that the tool was told to use, joined by `+`; '' if the log has lost its head.
         parameters: what the tool echoed.
     """
-    said = _said(text) if "pplied" in text else {}
-    wanted = [name for name in asked.split("+") if name not in ("", "default", "none")]
+    if asked in _NO_DEVICE and "pplied" not in text:
+        return _NOTHING_TOLD
+    said = _said(text)
+    wanted = [name for name in asked.split("+") if name not in _NO_DEVICE]
     devices = [name for name in wanted or said if name not in ON_CPU] or wanted
     if not devices:
         return Delegation(warnings=_warnings(said, {}))

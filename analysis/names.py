@@ -108,11 +108,14 @@ OUT_OF_MEMORY = "out of memory"  # begins the reason of a run that did not fit
 DEFAULT_METRIC, DEFAULT_BASELINE = "avg_inference_ms", "float32"
 
 
+_KNOWN_SCHEMAS = tuple(map(str, SCHEMAS))
+
+
 def strange_schema(version: object) -> str:
     """Why a file of raw logs is not to be read, by the `schema` that it says; '' if it is, or says none."""
-    if version is None or str(version) in map(str, SCHEMAS):
+    if version is None or str(version) in _KNOWN_SCHEMAS:
         return ""
-    known = ", ".join(map(str, SCHEMAS))
+    known = ", ".join(_KNOWN_SCHEMAS)
     return f"schema is {version!r}, this kit knows {known}: another version of the kit wrote it; read it with that one"
 
 

@@ -6,6 +6,7 @@ Format: `key=value` lines, UTF-8, the last one `complete=1`; a key whose fact th
 from __future__ import annotations
 
 import math
+import operator
 import re
 import signal
 from collections.abc import Iterable, Iterator, Mapping
@@ -42,6 +43,7 @@ _OF_PHONES = {
     for when in _AROUND
     for key in ("battery_percent", "battery_temperature_c", "plugged", "thermal_status", "screen")
 }
+_DISTURBING_PHONES = {f"{when}.{key}" for when in _AROUND for key in ("thermal_status", "power_save", "suspends")}
 
 _CONTROLS = [(name, f"control.{name}") for name in ("governor", "turbo", "pin_cpus", "nice")]
 _THROTTLED_KEYS = ("before.throttled", "during.throttled", "after.throttled")
@@ -118,7 +120,8 @@ def _disturbances(facts: Mapping[str, str]) -> Iterator[str]:
     early, late = facts.get("before.governor"), facts.get("after.governor")
     if early and late and early != late:
         yield f"the frequency governor changed during the run, from {early} to {late}"
-    yield from _phone_disturbances(facts)
+    if not facts.keys().isdisjoint(_DISTURBING_PHONES):
+        yield from _phone_disturbances(facts)
 
 
 def _phone_disturbances(facts: Mapping[str, str]) -> Iterator[str]:
@@ -186,7 +189,7 @@ def cpu_shares(facts: Mapping[str, str]) -> tuple[float | None, float | None]:
     before, after = _ticks(facts, "before.cpu_ticks"), _ticks(facts, "after.cpu_ticks")
     if before is None or after is None:
         return None, None
-    spent = [late - early for early, late in zip(before, after, strict=True)]
+    spent = list(map(operator.sub, after, before))
     total = sum(spent)
     if total <= 0:
         return None, None
@@ -201,7 +204,7 @@ def cpu_shares(facts: Mapping[str, str]) -> tuple[float | None, float | None]:
 
 def _ticks(facts: Mapping[str, str], key: str) -> list[int] | None:
     """user nice system idle iowait irq softirq steal; the guests' times behind them are parts of user and nice."""
-    words = facts.get(key, "").split()[:8]
+    words = facts.get(key, "").split(None, 8)[:8]
     try:
         return list(map(int, words)) if len(words) == 8 else None
     except ValueError:

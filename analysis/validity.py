@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from statistics import median
 
 from analysis import delegation, sidecar
@@ -63,6 +64,7 @@ def _other_than_asked(run: ToolRun, known: Mapping[str, str]) -> Iterator[str]:
         yield f"delegate {delegate} was asked for, but XNNPACK executed {'some' if applied else 'nothing'} of the model"
 
 
+@lru_cache(maxsize=256)  # repetitions have the same
 def file_name(path: str) -> str:
     """The last part of a path of any system."""
     return path.replace("\\", "/").rpartition("/")[2]
