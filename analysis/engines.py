@@ -5,6 +5,7 @@ Each is a function like `map` that keeps the order, so whatever reads by it give
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import sys
@@ -37,7 +38,8 @@ def opened(engine: str | None, found: Found) -> Iterator[Spread]:
         # Where forking is safe it is quick, and works in whatever program uses this.
         context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
         try:
-            with ProcessPoolExecutor(cpus(), context) as pool:
+            # What they have from this process is never theirs to tidy, and looking through it copies its memory.
+            with ProcessPoolExecutor(cpus(), context, initializer=gc.freeze) as pool:
                 yield pool.map
         except BrokenExecutor as error:
             raise AnalysisError(
