@@ -375,7 +375,7 @@ def _contents(files: Sequence[LogFile]) -> Iterator[tuple[LogFile, list[ToolRun]
         batch = files[start : start + _BATCH_LOGS]
         texts = [_texts_of(log) for log in batch]
         runs = [[_unreadable(text)] if isinstance(text, OSError) else logs.parse(text) for text, _ in texts]
-        facts = [None if text is None else sidecar.parse(text) for _, text in texts]
+        facts = sidecar.parse_all(text for _, text in texts)
         yield from zip(batch, runs, facts, strict=True)
 
 
@@ -714,13 +714,14 @@ def _tsv(host: HostLogs, file: str, column: str, problems: list[str]) -> Lines |
     return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
+_SETTING = itemgetter(*CONFIGURATION)
+
+
 def _configurations(plan: Lines) -> Lines:
     """What a plan asks for, each once and in its order; `Dataset.plans` has no more, since a whole plan is large."""
-    asked = dict.fromkeys(tuple(map(line.get, CONFIGURATION, "-" * len(CONFIGURATION))) for line in plan)
+    unknown = dict.fromkeys(set(CONFIGURATION).difference(*plan[:1]), "-")  # to the kit that made the plan
+    asked = dict.fromkeys(map(_SETTING, [line | unknown for line in plan] if unknown else plan))
     return [dict(zip(CONFIGURATION, configuration, strict=True)) for configuration in asked]
-
-
-_SETTING = itemgetter(*CONFIGURATION)
 
 
 def _due(plan: Lines, stopping: Lines | None, piloted: bool) -> Lines:

@@ -45,6 +45,7 @@ _OF_PHONES = {
 }
 _DISTURBING_PHONES = {f"{when}.{key}" for when in _AROUND for key in ("thermal_status", "power_save", "suspends")}
 
+_LAST_LINE = "\ncomplete=1\n"
 _CONTROLS = [(name, f"control.{name}") for name in ("governor", "turbo", "pin_cpus", "nice")]
 _THROTTLED_KEYS = ("before.throttled", "during.throttled", "after.throttled")
 
@@ -52,6 +53,27 @@ _THROTTLED_KEYS = ("before.throttled", "during.throttled", "after.throttled")
 def parse(text: str) -> dict[str, str]:
     """Read the `key=value` lines; `-` means not set and is left out."""
     return {key: value for line in text.split("\n") for key, _, value in [line.partition("=")] if value != "-"}
+
+
+def parse_all(texts: Iterable[str | None]) -> Iterator[dict[str, str] | None]:
+    """The same of many sidecars, None of None; most have the keys of the one before, and one pattern reads them."""
+    keys, pattern = (), None
+    for text in texts:
+        if text is None:
+            yield None
+        elif pattern and (values := pattern.fullmatch(text)):
+            yield {key: value for key, value in zip(keys, values.groups(), strict=True) if value != "-"}
+        else:
+            if text.endswith(_LAST_LINE):
+                keys = tuple(line.partition("=")[0] for line in text.split("\n"))
+                pattern = _pattern(keys)
+            yield parse(text)
+
+
+@lru_cache(maxsize=64)  # making one takes as long as reading some hundred sidecars
+def _pattern(keys: tuple[str, ...]) -> re.Pattern[str]:
+    """Of a text whose lines begin with these keys; the last line is empty."""
+    return re.compile("".join(f"{re.escape(key)}=(.*)\n" for key in keys[:-1]) + "()")
 
 
 def number(facts: Mapping[str, str], key: str) -> float | None:
