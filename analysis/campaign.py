@@ -432,12 +432,12 @@ def _doubled(name: str, rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _text_of(path: str) -> str:
-    # Two calls that read and none that asks how large it is: open() and read() take twice as long for a small file.
+    # One call that reads and none that asks how large it is: open() and read() take twice as long for a small file.
     descriptor = os.open(path, _READ)
     blocks = []
     try:
-        while block := os.read(descriptor, _BLOCK_BYTES):
-            blocks.append(block)
+        while not blocks or len(blocks[-1]) == _BLOCK_BYTES:  # a shorter one is the last
+            blocks.append(os.read(descriptor, _BLOCK_BYTES))
     finally:
         os.close(descriptor)
     return logs.decode(b"".join(blocks))  # of a single one that is no copy

@@ -224,7 +224,7 @@ _WARNING = re.compile(r"^[ \t]*WARN(?:ING)?: ([^\n]+)", re.MULTILINE)
 class _Stat(NamedTuple):
     """A `count=` line, in us. median and p95 are printed since TF 2.19."""
 
-    count: int
+    count: float
     first: float = 0.0
     low: float = 0.0
     high: float = 0.0
@@ -348,7 +348,7 @@ def _numbers(text: str, doubts: list[str], warnings: list[str]) -> dict[str, flo
     }
     if main:
         numbers |= {
-            "iterations": main.count,
+            "iterations": int(main.count),
             "std_inference_ms": main.std / 1e3,
             "min_inference_ms": main.low / 1e3,
             "max_inference_ms": main.high / 1e3,
@@ -406,15 +406,14 @@ def _usual(text: str) -> _Printed | None:
     around = text[: block.start() + 1] + text[block.end() :]
     if any(word in around for word in _READ_ONCE):
         return None
-    size_mb, session_ms, *stats, init, first, warmup, avg, memory_init_mb, memory_overall_mb = map(
-        float, block.groups()
-    )
-    warm, main = stats[: len(stats) // 2], stats[len(stats) // 2 :]
-    if not main[0]:
+    numbers = list(map(float, block.groups()))
+    size_mb, session_ms = numbers[:2]
+    warm, main = _Stat._make(numbers[2:10]), _Stat._make(numbers[10:18])
+    init, first, warmup, avg, memory_init_mb, memory_overall_mb = numbers[18:]
+    if not main.count:
         return None
     memory = {"memory_init_mb": memory_init_mb, "memory_overall_mb": memory_overall_mb}
-    both = _Stat(int(warm[0]), *warm[1:]), _Stat(int(main[0]), *main[1:])
-    return _Printed(session_ms, init, first, warmup, avg, both, size_mb, memory)
+    return _Printed(session_ms, init, first, warmup, avg, (warm, main), size_mb, memory)
 
 
 def _stat(text: str, at: int) -> _Stat:

@@ -318,6 +318,47 @@ def test_no_bytes_raise_and_no_failed_run_has_numbers():
             assert run.status != OK or (run.avg_inference_ms > 0 and run.iterations > 0)
 
 
+def mutations_of_lines(seed: int, count: int):
+    """Today's logs whose lines, or a few of whose characters, are gone, doubled, elsewhere, or another tool's."""
+    rng = random.Random(seed)
+    originals = [logs.decode((DATA / f"real/{name}.log").read_bytes()) for name in TODAY]
+    lines_anywhere = [line for name in CASES for line in logs.decode((DATA / name).read_bytes()).split("\n")]
+    fragments = ["count=", "STARTING!", "Initialized session in 5ms.", "Running benchmark for ", "\0", "9", " ", "e+06"]
+    for _ in range(count):
+        text = rng.choice(originals)
+        for _ in range(rng.randint(1, 2)):
+            lines = text.split("\n")
+            at = rng.randrange(len(lines))
+            match rng.randrange(5):
+                case 0:
+                    del lines[at]
+                case 1:
+                    lines.insert(at, rng.choice(lines))
+                case 2:
+                    lines.insert(at, rng.choice(lines_anywhere))
+                case 3:
+                    lines[at] = lines[at][: rng.randrange(len(lines[at]) + 1)] + rng.choice(fragments)
+                case _:
+                    place = rng.randrange(len(lines[at]) + 1)
+                    lines[at] = lines[at][:place] + rng.choice(["", *fragments]) + lines[at][place + 1 :]
+            text = "\n".join(lines)
+        yield text
+
+
+TODAY = ("inception_float_t1", "mobilenet_drq_t1", "mobilenet_float_t1", "mobilenet_float_peakmem")
+
+
+def test_the_quick_way_of_todays_logs_reads_what_the_careful_one_reads(monkeypatch):
+    whole = [logs.decode(path.read_bytes()) for path in sorted(DATA.parent.rglob("*.log"))]
+    texts = [*whole, *mutations_of_lines(seed=20261126, count=1500)]
+    quick = [logs.parse(text) for text in texts]
+    went_quickly = sum(logs._usual(text) is not None for text in texts)
+    assert 200 < went_quickly < len(texts) - 200
+    monkeypatch.setattr(logs, "_usual", lambda text: None)
+    for text, runs in zip(texts, quick, strict=True):
+        assert logs.parse(text) == runs, text
+
+
 def test_a_changed_digit_of_the_mean_is_noticed():
     """The mean is printed twice; a digit that flipped in one place is a contradiction."""
     text = logs.decode((DATA / "real/mobilenet_float_t1.log").read_bytes())
