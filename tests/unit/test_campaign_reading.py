@@ -603,6 +603,19 @@ def test_what_a_lease_does_not_say_is_no_damage(pi):
     assert math.isnan(lease.service_units)
 
 
+def test_one_pattern_for_many_sidecars_reads_each_like_itself():
+    rng = random.Random(20261126)
+    whole = [path.read_text(encoding="utf-8") for path in sorted(DATA.rglob("*.meta"))]
+    texts: list[str | None] = [None]
+    for _ in range(300):
+        lines = rng.choice(whole).split("\n")
+        for _ in range(rng.randrange(3)):
+            at = rng.randrange(len(lines))
+            lines[at] = rng.choice(["", "-", "key=-", "a=b=c", lines[0], lines[at].partition("=")[0], lines[at] + "\r"])
+        texts += ["\n".join(lines)] * rng.randint(1, 2)
+    assert list(sidecar.parse_all(texts)) == [None if text is None else sidecar.parse(text) for text in texts]
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_damaged_sidecars_never_raise(pi, seed):
     rng = random.Random(seed)
