@@ -41,7 +41,7 @@ class LogFile(NamedTuple):
     @property
     def stem(self) -> str:
         """The file's name without its ending: what plan.tsv calls the run, but for `.retry<k>`."""
-        return self.file.rpartition(".")[0]
+        return self.path.rpartition("/")[2].rpartition(".")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,8 @@ class HostLogs:
 
     def beside(self, name: str) -> Path:
         """The file of this name in the first directory that has it."""
-        return next((path for d in self.directories if _is_file(path := d / name)), self.directories[0] / name)
+        first, *others = (directory / name for directory in self.directories)
+        return next(filter(_is_file, (first, *others)), first) if others else first
 
 
 @dataclass(frozen=True, slots=True)

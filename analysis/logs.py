@@ -133,6 +133,7 @@ _TIMINGS_BEFORE_2020 = "Average inference timings in us: "
 _SIZE = "The input model file size (MB): "
 _SESSION = "Initialized session in "
 _COUNT = "count="
+_EDGEBENCH = "EDGEBENCH "
 _PEAK = "Overall peak memory footprint (MB) via periodic monitoring: "
 _FAILED = "Benchmarking failed."
 _OTHER_TOOLS = {
@@ -153,7 +154,7 @@ _EVENT = re.compile(
 
 def _split(text: str) -> list[str]:
     """Cut a text into runs. The text before the first `STARTING!` belongs to the first run if it is no run itself."""
-    if 0 <= text.rfind(_START) <= len(_PREFIX):
+    if 0 <= text.find(_START) <= len(_PREFIX) and text.find(_START, len(_PREFIX) + 1) < 0:
         return [text]
     head, *rest = text.split(_START)
     runs = _split_headless(head)
@@ -238,7 +239,7 @@ def _read(text: str) -> ToolRun:
     """Read the text of one run."""
     setup = _setup(_echo(text))
     warnings = list(dict.fromkeys(_WARNING.findall(text))) if "WARN" in text else []
-    edgebench, doubts = _edgebench(text)
+    edgebench, doubts = _edgebench(text) if _EDGEBENCH in text else ({}, [])
     unconsumed = ""
     if "Unconsumed cmdline flags:" in text:
         unconsumed = text.partition("Unconsumed cmdline flags:")[2].partition("\n")[0].strip()
@@ -497,7 +498,7 @@ def _edgebench(text: str) -> tuple[dict[str, Any], list[str]]:
     """Read the `EDGEBENCH name=json` lines; return them and a complaint for each that is not JSON."""
     values: dict[str, Any] = {}
     doubts = []
-    for at in _lines(text, "EDGEBENCH "):
+    for at in _lines(text, _EDGEBENCH):
         end = text.find("\n", at)
         name, _, value = text[at : end if end >= 0 else len(text)].partition("=")
         try:

@@ -187,7 +187,10 @@ def phone(facts: Mapping[str, str]) -> dict[str, Any]:
 
 def rise(facts: Mapping[str, str], counter: str) -> int | None:
     """By how much a counter of the machine rose during the run; None where it is not there, or began anew."""
-    early, late = integer(facts, "before." + counter), integer(facts, "after." + counter)
+    first, last = "before." + counter, "after." + counter
+    if facts.get(first) == facts.get(last):
+        return None if integer(facts, first) is None else 0
+    early, late = integer(facts, first), integer(facts, last)
     return None if early is None or late is None or late < early else late - early
 
 
