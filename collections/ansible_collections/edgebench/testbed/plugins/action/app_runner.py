@@ -23,34 +23,8 @@ options:
     description: Path of the APK on the phone. The script is beside it, and the settings are named like it.
     type: str
     required: true
-  path:
-    description: The APK on the controller. Comes before I(url).
-    type: path
-    default: ""
-  url:
-    description: Where it is downloaded from. It may have a password in it, which is not shown.
-    type: str
-    default: ""
-  sha256:
-    description: What the APK's sha256 must be.
-    type: str
-    default: ""
-  platform:
-    description: The platform that it is built for, for messages.
-    type: str
-    default: ""
-  allow_unpinned:
-    description: Take a download without I(sha256).
-    type: bool
-    default: false
-  cache_dir:
-    description: Directory on the controller that keeps downloads.
-    type: path
-    required: true
-  fetch_on_host:
-    description: Let the phone download it, where I(sha256) says what it must be.
-    type: bool
-    default: false
+extends_documentation_fragment:
+  - edgebench.testbed.program
 attributes:
   check_mode:
     support: full

@@ -10,39 +10,8 @@ description:
   - The program is a file on the controller, or a download, which the controller keeps for all hosts that are alike.
     The host needs no Python and no internet.
   - When it is there, that is one exchange with the host, and nothing is downloaded.
-options:
-  dest:
-    description: Path on the host.
-    type: str
-    required: true
-  path:
-    description: The program on the controller. Comes before I(url).
-    type: path
-    default: ""
-  url:
-    description: Where it is downloaded from. It may have a password in it, which is not shown.
-    type: str
-    default: ""
-  sha256:
-    description: What the program's sha256 must be.
-    type: str
-    default: ""
-  platform:
-    description: The platform that it is built for, for messages.
-    type: str
-    default: ""
-  allow_unpinned:
-    description: Take a download without I(sha256).
-    type: bool
-    default: false
-  cache_dir:
-    description: Directory on the controller that keeps downloads.
-    type: path
-    required: true
-  fetch_on_host:
-    description: Let the host download it, where I(sha256) says what it must be.
-    type: bool
-    default: false
+extends_documentation_fragment:
+  - edgebench.testbed.program
 attributes:
   check_mode:
     support: full
