@@ -84,10 +84,19 @@ def test_a_pi_tells_by_vcgencmd_what_sysfs_does_not(host):
     assert "invalid" not in sidecar
 
 
-@pytest.mark.parametrize("vcgencmd", ["missing", "failing", "silent", "nonsense"])
+def test_what_was_answered_in_time_counts_whatever_timeout_says(host):
+    """Toybox's timeout fails now and then although its program did not, where that ends before it looks."""
+    host.put_command("timeout", '#!/bin/sh\nshift\n"$@"\nexit 1\n')
+    host.put_vcgencmd(get_throttled="throttled=0x0", measure_temp="temp=51.7'C")
+    sidecar = measure_one(host)
+    assert (sidecar["before.temperature_c"], sidecar["after.throttled"]) == ("51.7", "0x0")
+
+
+@pytest.mark.parametrize("vcgencmd", ["missing", "failing", "silent", "nonsense", "unknown"])
 def test_without_a_working_vcgencmd_the_bits_are_read_from_sysfs(host, vcgencmd):
     host.put(SYSFS_THROTTLED, "50000")
     texts = {"failing": "exit 255", "silent": "exit 0", "nonsense": "echo VCHI initialization failed"}
+    texts["unknown"] = "echo 'error=1 error_msg=\"Command not registered\"'"
     if vcgencmd in texts:
         host.put_command("vcgencmd", f"#!/bin/sh\n{texts[vcgencmd]}\n")
     assert measure_one(host)["after.throttled"] == "0x50000"
