@@ -16,10 +16,13 @@ from analysis.errors import AnalysisError
 from analysis.names import readable
 
 LAYOUT = (
-    "expected logs/<campaign>/<host>/runs/*.log as a campaign leaves them, or <anything>/<host>/*.log|*.txt, "
-    "or one such directory or file, or archives of them (.tar, .tar.gz, .tgz, .tar.xz, .zip)"
+    "expected logs/<campaign>/<host>/runs/*.log as a campaign leaves them, or <anything>/<host>/*.log|*.txt, or "
+    "Kenning's measurements <anything>/<host>/*.json, or one such directory or file, or archives of them (.tar, "
+    ".tar.gz, .tgz, .tar.xz, .zip)"
 )
+MEASUREMENTS = ".json"  # how a log's name ends that Kenning wrote
 _OF_PACKAGES = ("manifest-sha256.txt", "requirements.txt")  # lie beside logs/ in what analysis.package makes
+_OF_CAMPAIGNS = ("campaign.json", "host.json", "leases.json", "ro-crate-metadata.json")  # are no measurements
 
 
 class LogFile(NamedTuple):
@@ -175,7 +178,7 @@ def _walk(directory: Path, root: _Root) -> Iterator[HostLogs]:
             root.archives.setdefault(path, (root.name(path), root.place(path)))
     found = [host for name in directories for host in _walk(directory / name, root)]
     yield from found
-    logs = [name for name in files if name.endswith((".log", ".txt"))]
+    logs = [name for name in files if name.endswith((".log", ".txt", MEASUREMENTS)) and name not in _OF_CAMPAIGNS]
     if "ro-crate-metadata.json" in files:
         logs = [name for name in logs if name not in _OF_PACKAGES]
     if not logs or "campaign.json" in files:
