@@ -249,6 +249,33 @@ def test_other_json_is_refused_by_name(tmp_path):
         read([directory / "package.json"])
 
 
+def test_accuracy_has_tables(tmp_path):
+    tables = document.build(read([write(tmp_path / "lab/laptop")])).tables
+    row = tables["quality"].set_index("log").loc["tvm-avx2-int8.json"]
+    assert (row["variant"], row["runner"]) == ("int8", "kenning_tvm")
+    assert (row["evaluated_on"], row["classes"], row["evaluated_images"]) == ("PetDataset", 3, 155)
+    assert row["accuracy_percent"] == pytest.approx(100 * 135 / 155)
+    assert row["accuracy_ci_low_percent"] < row["accuracy_percent"] < row["accuracy_ci_high_percent"]
+    assert row["g_mean_percent"] == pytest.approx(100 * (50 / 55 * 0.8 * 0.9) ** (1 / 3))
+    assert math.isnan(row["top_5_percent"]), "of three classes all are among the five"
+    classes = tables["quality_classes"]
+    assert classes["class"].tolist() == ["Abyssinian", "american_bulldog", "pug"] * 4
+    assert classes[["images", "predicted_images", "correct_images"]].to_numpy().tolist()[:3] == [
+        [55, 54, 50],
+        [50, 48, 40],
+        [50, 53, 45],
+    ]
+
+
+def test_runs_that_classify_differently_are_told(tmp_path):
+    directory = write(tmp_path / "lab/laptop", "native")
+    other = measurements("native", eval_confusion_matrix=[[54, 1, 0], [0, 50, 0], [0, 0, 50]])
+    (directory / "native2.json").write_text(json.dumps(other))
+    (row,) = document.build(read([directory])).tables["quality"].itertuples()
+    assert (row.n, row.log, row.correct_images) == (2, "native.json", 135)
+    assert row.remark == "runs classify differently; this is the first"
+
+
 def test_what_the_terminal_shows(tmp_path):
     text = document.terminal_text(document.build(read([write(tmp_path / "lab/laptop")])))
     assert "laptop, kenning_tflite (inference, average)" in text
