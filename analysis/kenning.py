@@ -6,16 +6,16 @@ The format has no version and no schema; what is read here is what these files o
   `time.perf_counter`, so in seconds, though its docstring says nanoseconds; `SystemStatsCollector` adds
   `<prefix>_cpus_percent` (a list of all CPUs at each time), `<prefix>_mem_percent` (of the machine) and
   `<prefix>_timestamp` (s), ten times a second, by psutil, whose first CPU value is of no time at all.
-- kenning/core/runtime.py (3f86b51b), kenning/core/model.py: `target_inference_step`, one duration for each batch,
-  the first one with it; without a runtime it is the model in its own framework. The prefix is `session_utilization`.
-- kenning/core/protocol.py: `protocol_inference_step`, the same as seen from the other end of a connection.
+- kenning/core/runtime.py (3f86b51b): `target_inference_step`, a duration for each batch, the first one with it. Without
+  a runtime the model's wrapper adds the same of its own framework. The prefix is `session_utilization`.
+- `protocol_inference_step` is the same as the other end of a connection sees it (`request_processing` of protocols).
 - kenning/utils/pipeline_runner.py (5f26b9c7, 0673560c): `model_framework`, `model_version`, `compilers` (later
   `optimizers`) with their frameworks and versions, `command`, `build_cfg` (the scenario: classes and parameters),
   `class_names`, `compiled_model_size` (bytes). kenning/scenarios/inference_tester.py (0095118d) is older: one
   `compiler_framework`, and no `build_cfg`.
 - kenning/datasets/pet_dataset.py (0aa5aa6d): `eval_confusion_matrix` (a row for each true class), `top_5_count`,
   `total`. Later data sets add `predictions`, [{"target": .., "prediction": ..}, ..]; see kenning/core/metrics.py
-  (00458f49), which reads all these.
+  (00458f49), which reads all these. A whole `build_cfg` is in the sample report of Kenning's documentation.
 - kenning/optimizers/tflite.py (04feedc5): `target` is `default`, `int8`, `float16` or `edgetpu`. TVM's optimizer has
   `use_int8_precision` and `use_fp16_precision`.
 

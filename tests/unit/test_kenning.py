@@ -234,6 +234,15 @@ def test_a_drift_makes_it_invalid_as_any_run(tmp_path):
     assert read([path]).runs["reason"].iloc[0].startswith("no steady state: the second half")
 
 
+def test_a_file_beside_campaigns_is_not_read_and_told(tmp_path):
+    """As a log there: nobody knows which host it is of."""
+    logs = Path(shutil.copytree(CAMPAIGNS / "logs", tmp_path / "logs"))
+    write(logs, "native")
+    dataset = read([logs])
+    assert "native.json: not read, lies beside campaigns" in dataset.problems
+    assert set(dataset.runs["host"]) == {"nuc", "pi"}
+
+
 def test_other_json_is_refused_by_name(tmp_path):
     directory = write(tmp_path / "lab/laptop", "native")
     (directory / "scenario.json").write_text('{"model_wrapper": {}, "dataset": {}}')
