@@ -37,13 +37,13 @@ import numpy as np
 from analysis import quality
 from analysis.entries import whole
 from analysis.logs import FAILED, OK, ToolRun
+from analysis.names import KENNING_MATRIX, KENNING_STEPS
 from analysis.quality import Evaluation
 from analysis.usage import Usage
 
 RUNNER = "kenning_"  # begins the names of runners: who measured, then what it ran on
 
-_STEPS = ("target_inference_step", "protocol_inference_step")
-_KNOWN = (*_STEPS, "eval_confusion_matrix", "build_cfg", "model_framework")
+_KNOWN = (*KENNING_STEPS, KENNING_MATRIX, "build_cfg", "model_framework")
 _SCENARIO = ("model_wrapper", "dataset")
 _USAGE = "session_utilization"
 
@@ -177,9 +177,9 @@ class _Scenario:
 
 
 def _run(content: Mapping[str, Any], scenario: _Scenario, warnings: list[str]) -> ToolRun:
-    step = next((name for name in _STEPS if name in content), _STEPS[0])
+    step = next((name for name in KENNING_STEPS if name in content), KENNING_STEPS[0])
     runner = {"name": scenario.runner(), "version": scenario.version()}
-    if step != _STEPS[0]:
+    if step != KENNING_STEPS[0]:
         warnings.append(f"times are of {step}: sending, waiting and receiving are in them")
     about = {"batch_size": scenario.batch_size(), "warnings": tuple(warnings)}
     times_s = _numbers(content.get(step))
@@ -213,10 +213,10 @@ def _run(content: Mapping[str, Any], scenario: _Scenario, warnings: list[str]) -
 
 
 def _evaluation(content: Mapping[str, Any], scenario: _Scenario, warnings: list[str]) -> Evaluation | None:
-    if "eval_confusion_matrix" not in content:
+    if KENNING_MATRIX not in content:
         return None
     try:
-        counts = quality.matrix(content["eval_confusion_matrix"])
+        counts = quality.matrix(content[KENNING_MATRIX])
     except ValueError as error:
         warnings.append(f"accuracy is not read: {error}")
         return None

@@ -243,19 +243,28 @@ def test_a_file_beside_campaigns_is_not_read_and_told(tmp_path):
     assert set(dataset.runs["host"]) == {"nuc", "pi"}
 
 
-def test_other_json_is_refused_by_name(tmp_path):
+def test_other_json_is_nobodys_in_a_directory_and_refused_by_name(tmp_path):
     directory = write(tmp_path / "lab/laptop", "native")
-    (directory / "scenario.json").write_text('{"model_wrapper": {}, "dataset": {}}')
-    (directory / "package.json").write_text("{}")
+    scenario = directory / "scenario.json"
+    scenario.write_text('{"model_wrapper": {}, "dataset": {}}')
     (directory / "host.json").write_text('{"platform_label": "My laptop"}')
+    (tmp_path / "lab/results").mkdir()
+    (tmp_path / "lab/results/made_from.json").write_text("{}")
     dataset = read([tmp_path / "lab"])
-    assert dataset.runs["platform"].tolist() == ["My laptop"]
-    assert [problem.partition(":")[0] for problem in dataset.problems] == [
-        "laptop/package.json",
-        "laptop/scenario.json",
-    ]
+    assert (dataset.runs["platform"].tolist(), dataset.problems) == (["My laptop"], [])
+    (problem,) = read([tmp_path / "lab", scenario]).problems
+    assert problem.startswith("scenario.json: a scenario of Kenning's, not what it measured; give the file")
     with pytest.raises(AnalysisError, match="none of the files holds a benchmark run"):
-        read([directory / "package.json"])
+        read([scenario])
+
+
+def test_a_file_that_is_cut_is_refused_wherever_it_lies(tmp_path):
+    directory = write(tmp_path / "lab/laptop", "native", "tflite-int8")
+    path = directory / "native.json"
+    path.write_text(path.read_text()[:-100])
+    dataset = read([tmp_path / "lab"])
+    assert dataset.runs["log"].tolist() == ["laptop/tflite-int8.json"]
+    assert [problem.partition(" (")[0] for problem in dataset.problems] == ["laptop/native.json: no JSON"]
 
 
 def test_accuracy_has_tables(tmp_path):
