@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from analysis import energy, layout, leases, logs, op_profile, sidecar, stats, validity
+from analysis import energy, kenning, layout, leases, logs, op_profile, sidecar, stats, validity
 from analysis.entries import Entries, whole
 from analysis.errors import AnalysisError
 from analysis.layout import Found, HostLogs, LogFile
@@ -41,8 +41,11 @@ from analysis.names import (
     TEXT,
     strange_schema,
 )
+from analysis.quality import Evaluation
+from analysis.usage import Usage
 
 NOTHING_HOME = "nothing has come home"
+RunKey = tuple[str, str, str]  # campaign, host, log
 Lines = list[dict[str, str]]  # of a host's table, by the names of its columns; '-' is empty
 
 
@@ -66,6 +69,8 @@ class Dataset:
             much to measure.
         idle: idle.tsv by (campaign, host), of hosts that measured what they take with nothing to do.
         energy: how the energy of each run is known whose host said something of a meter, see `energy.Told`.
+        evaluations: what the runs classified that say so, by (campaign, host, log).
+        usage: what was used of the machine during the runs that say so, by the same.
     """
 
     runs: pd.DataFrame
@@ -81,6 +86,8 @@ class Dataset:
     stopping: dict[tuple[str, str], Lines] = field(default_factory=dict)
     idle: dict[tuple[str, str], Lines] = field(default_factory=dict)
     energy: pd.DataFrame = field(default_factory=lambda: energy.frame([]))
+    evaluations: dict[RunKey, Evaluation] = field(default_factory=dict)
+    usage: dict[RunKey, Usage] = field(default_factory=dict)
 
 
 Spread = Callable[[Callable[..., Any], Iterable[Any]], Iterable[Any]]  # map(), or what does it elsewhere
@@ -109,6 +116,8 @@ def assemble(found: Found, where: str, spread: Spread = map) -> Dataset:
     tables: list[pa.Table] = []
     hosts, plans, leased, profiles, iterations, stopping, idle, told = {}, {}, {}, [], {}, {}, {}, []
     unfinished: dict[tuple[str, str], str] = {}
+    evaluations: dict[RunKey, Evaluation] = {}
+    usage: dict[RunKey, Usage] = {}
     for part in spread(_read_hosts, _chunks([(host, campaigns.of_host[host.key]) for host in found.hosts])):
         tables.append(part.runs)
         hosts |= part.hosts
@@ -121,6 +130,8 @@ def assemble(found: Found, where: str, spread: Spread = map) -> Dataset:
         stopping |= part.stopping
         idle |= part.idle
         told += part.energy
+        evaluations |= part.evaluations
+        usage |= part.usage
     unfinished |= dict.fromkeys(campaigns.hosts_without_anything(), NOTHING_HOME)
     if not any(map(len, tables)):
         raise AnalysisError(f"{where}: none of the files holds a benchmark run; {layout.LAYOUT}")
@@ -134,14 +145,27 @@ def assemble(found: Found, where: str, spread: Spread = map) -> Dataset:
         plans=plans,
         problems=problems,
         unfinished=unfinished,
-        notes=found.notes,
+        notes=[*found.notes, *_of_kenning(runs)],
         leases=leased,
         op_profiles=pd.concat([op_profile.frame([]), *profiles], ignore_index=True),
         iterations=iterations,
         stopping=stopping,
         idle=idle,
         energy=energy.frame(told),
+        evaluations=evaluations,
+        usage=usage,
     )
+
+
+def _of_kenning(runs: pd.DataFrame) -> Iterator[str]:
+    """What to know of runs that Kenning measured, one sentence for each host."""
+    theirs = runs[runs["runner"].str.startswith(kenning.RUNNER)]
+    for (campaign, host), of_host in theirs.groupby(["campaign", "host"], sort=False):
+        files = f"{len(of_host)} file{'s' if len(of_host) != 1 else ''} of Kenning's measurements"
+        yield (
+            f"{campaign}/{host}: {files}: each is one process, so one repetition, and a configuration with one file "
+            "has no interval; the first inference is the warm-up and in no mean, while Kenning's own means have it"
+        )
 
 
 def _chunks(hosts: Iterable[tuple[HostLogs, Mapping[str, Any]]]) -> list[list[tuple[HostLogs, Mapping[str, Any]]]]:
@@ -171,6 +195,8 @@ class _Part:
     stopping: dict[tuple[str, str], Lines]
     idle: dict[tuple[str, str], Lines]
     energy: list[energy.Told]
+    evaluations: dict[RunKey, Evaluation]
+    usage: dict[RunKey, Usage]
 
 
 @contextmanager
@@ -191,6 +217,8 @@ def _read_hosts(chunk: Sequence[tuple[HostLogs, Mapping[str, Any]]]) -> _Part:
     problems: list[str] = []
     hosts, plans, leased, rows, profiles, iterations, stopping, idle, told = {}, {}, {}, [], [], {}, {}, {}, []
     unfinished: dict[tuple[str, str], str] = {}
+    evaluations: dict[RunKey, Evaluation] = {}
+    usage: dict[RunKey, Usage] = {}
     for host, asked in chunk:
         name = f"{host.campaign}/{host.host}"
         hosts[host.key] = _json(host.beside("host.json"), f"{name}/host.json", problems) or {}
@@ -209,6 +237,8 @@ def _read_hosts(chunk: Sequence[tuple[HostLogs, Mapping[str, Any]]]) -> _Part:
         idle_powers, damaged = energy.idle_powers(idle.get(host.key))
         problems += [f"{name}/idle.tsv: {text}" for text in damaged]
         told += energy.complete(found_rows, idle_powers)
+        for name_of_part, part in (("evaluation", evaluations), ("usage", usage)):
+            part |= {(*host.key, row["log"]): row[name_of_part] for row in found_rows if row.get(name_of_part)}
         # Host by host: a row as a dictionary is some kB.
         rows += map(_in_order, found_rows)
         if not host.partial:
@@ -220,7 +250,10 @@ def _read_hosts(chunk: Sequence[tuple[HostLogs, Mapping[str, Any]]]) -> _Part:
             # The cost of a whole host is not that of a few of its logs.
             if served := _leases(host.beside("leases.json"), f"{name}/leases.json", problems):
                 leased[host.key] = served
-    return _Part(_table(rows), hosts, plans, problems, unfinished, leased, profiles, iterations, stopping, idle, told)
+    return _Part(
+        *(_table(rows), hosts, plans, problems, unfinished, leased, profiles, iterations, stopping, idle, told),
+        *(evaluations, usage),
+    )
 
 
 class _Campaigns:
@@ -342,7 +375,7 @@ def _rows(
         "arch": _text(machine.get("arch")),
     }
     repetitions: Counter[tuple[Any, ...]] = Counter()
-    for log, runs, facts in _contents(host.logs):
+    for log, runs, facts in _contents([log for log in host.logs if not log.path.endswith(layout.MEASUREMENTS)]):
         if facts is not None or host.measured_here:
             row = _measured_row(log, runs, facts, planned, lookup)
             row.update(about_host, log=log.name, **_per_image(row))
@@ -359,6 +392,12 @@ def _rows(
             repetitions[configuration] += 1
             name = log.name if index == 1 else f"{log.name}#{index}"
             row.update(about_host, log=name, repetition=repetitions[configuration], **_per_image(row))
+            yield row
+    for log in host.logs:
+        if log.path.endswith(layout.MEASUREMENTS) and (row := _kenning_row(log, problems)):
+            configuration = tuple(row[name] for name in CONFIGURATION)
+            repetitions[configuration] += 1
+            row.update(about_host, log=log.name, repetition=repetitions[configuration], **_per_image(row))
             yield row
 
 
@@ -468,6 +507,19 @@ def _foreign_row(run: ToolRun) -> dict[str, Any]:
         **_delegation(run),
         **_measurements(run),
     }
+
+
+def _kenning_row(log: LogFile, problems: list[str]) -> dict[str, Any] | None:
+    """A run that Kenning measured; None, with a problem noted, where the file does not hold one."""
+    try:
+        found = kenning.parse(_text_of(log.path), log.stem)
+    except OSError as error:
+        return _foreign_row(_unreadable(error))
+    except kenning.NotMeasurementsError as error:
+        problems.append(f"{log.name}: {error}")
+        return None
+    names = ("model", "variant", "weights", "evaluation", "usage")
+    return _foreign_row(found.run) | {name: getattr(found, name) for name in names}
 
 
 def _measured_row(

@@ -47,6 +47,7 @@ from analysis import (
     tables_compression,
     tables_energy,
     tables_ops,
+    tables_quality,
 )
 from analysis.campaign import Dataset
 from analysis.errors import AnalysisError
@@ -126,6 +127,7 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
         **tables_ops.tables(study, baseline),
         **tables_energy.of_study(study, summary, baseline),
         **tables_compression.of_study(study, summary, baseline),
+        **tables_quality.of_study(study),
         **(_of_many(study, speedups) if across.many(study) else {}),
     }
     made = {

@@ -13,13 +13,16 @@ from typing import NamedTuple
 
 from analysis import archives
 from analysis.errors import AnalysisError
-from analysis.names import readable
+from analysis.names import KENNING_MATRIX, KENNING_STEPS, readable
 
 LAYOUT = (
-    "expected logs/<campaign>/<host>/runs/*.log as a campaign leaves them, or <anything>/<host>/*.log|*.txt, "
-    "or one such directory or file, or archives of them (.tar, .tar.gz, .tgz, .tar.xz, .zip)"
+    "expected logs/<campaign>/<host>/runs/*.log as a campaign leaves them, or <anything>/<host>/*.log|*.txt, or "
+    "Kenning's measurements <anything>/<host>/*.json, or one such directory or file, or archives of them (.tar, "
+    ".tar.gz, .tgz, .tar.xz, .zip)"
 )
+MEASUREMENTS = ".json"  # how the name of a file ends that Kenning wrote
 _OF_PACKAGES = ("manifest-sha256.txt", "requirements.txt")  # lie beside logs/ in what analysis.package makes
+_OF_KENNING = tuple(f'"{key}"'.encode() for key in (*KENNING_STEPS, KENNING_MATRIX))
 
 
 class LogFile(NamedTuple):
@@ -176,7 +179,11 @@ def _walk(directory: Path, root: _Root) -> Iterator[HostLogs]:
             root.archives.setdefault(path, (root.name(path), root.place(path)))
     found = [host for name in directories for host in _walk(directory / name, root)]
     yield from found
-    logs = [name for name in files if name.endswith((".log", ".txt"))]
+    logs = [
+        name
+        for name in files
+        if name.endswith((".log", ".txt")) or (name.endswith(MEASUREMENTS) and _is_of_kenning(directory / name))
+    ]
     if "ro-crate-metadata.json" in files:
         logs = [name for name in logs if name not in _OF_PACKAGES]
     if not logs or "campaign.json" in files:
@@ -194,6 +201,15 @@ def _walk(directory: Path, root: _Root) -> Iterator[HostLogs]:
         partial=False,
         logs=_logs(directory, logs, root, set(files)),
     )
+
+
+def _is_of_kenning(path: Path) -> bool:
+    """Whether JSON looks like Kenning's measurements, whole or not: most that lies about is something else."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return False
+    return any(key in content for key in _OF_KENNING)
 
 
 def _entries(directory: Path, root: _Root) -> tuple[list[str], list[str]]:

@@ -24,6 +24,7 @@ ELSEWHERE = {
     "energy": "what runs and inferences take",
     "energy_meters": "which meter each machine has",
     "compression": "size, accuracy, time and memory of each technique",
+    "quality": "how well configurations classify",
     "phones": "batteries, power supplies and screens of phones",
     "sweeps": "times over batch and input sizes",
     "lab_questions": "what latency grows with",

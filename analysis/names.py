@@ -103,6 +103,10 @@ METRICS = tuple(
 # What speedups can be made of; a ratio of spreads is not a speedup.
 TIME_METRICS = tuple(name for name in METRICS if name.endswith("_ms") and name != "std_inference_ms")
 
+# What Kenning's measurements hold, one or the other: times of inferences, at either end of a connection; accuracy.
+KENNING_STEPS = ("target_inference_step", "protocol_inference_step")
+KENNING_MATRIX = "eval_confusion_matrix"
+
 OUT_OF_MEMORY = "out of memory"  # begins the reason of a run that did not fit
 
 DEFAULT_METRIC, DEFAULT_BASELINE = "avg_inference_ms", "float32"

@@ -20,11 +20,13 @@ examples:
   python -m analysis.report logs/2026-11-20T1330       one campaign -> results/2026-11-20T1330/report.html
   python -m analysis.report logs/a logs/b --output /tmp/both
   python -m analysis.report logs/ colab.tar.gz         an archive counts as the directory that it was made of
+  python -m analysis.report logs/ kenning/*.json       Kenning's measurements join the tables
   python -m analysis.report logs/ --baseline float16 --metric init_time_ms
 
 LOGS may be a campaign as the kit leaves it (logs/<campaign>/<host>/runs/*.log with their sidecars), or logs of TFLite's
-benchmark_model from anywhere: <anything>/<host>/*.log or *.txt; or archives of them (.tar, .tar.gz, .tar.xz, .zip),
-given or lying among the logs. What is found twice counts once. A speedup is mean baseline time / mean candidate time.
+benchmark_model from anywhere: <anything>/<host>/*.log or *.txt, or Kenning's measurements: <anything>/<host>/*.json; or
+archives of them (.tar, .tar.gz, .tar.xz, .zip), given or lying among the logs. What is found twice counts once. A
+speedup is mean baseline time / mean candidate time.
 
 metrics: {", ".join(TIME_METRICS)}
 
