@@ -1,12 +1,12 @@
 """Runner `tvm`: measures a model that TVM has compiled to a shared library for this kind of CPU.
 
-It needs the packages apache-tvm, of which it loads the runtime library (3 MB) and nothing else, apache-tvm-ffi and numpy.
-What it has of benchmark_model, and where it differs, is in protocol.py. Beside that:
+It needs the packages apache-tvm, of which it loads the runtime library (3 MB) and nothing else, apache-tvm-ffi and
+numpy. What it has of benchmark_model, and where it differs, is in protocol.py. Beside that:
 
 - The library has two functions of TVM's virtual machine: `main`, which takes the model's inputs, and `describe`, which
   returns what modelzoo says of it, as JSON: its inputs, what it was compiled for, how its kernels were tuned.
-- Its batch size is fixed, as in a TFLite model. As in every runner, `--num_threads=-1` is one thread. Several threads are
-  TVM's own pool; each of them is bound to a core, which is TVM's default.
+- Its batch size is fixed, as in a TFLite model. As in every runner, `--num_threads=-1` is one thread. Several threads
+  are TVM's own pool; each of them is bound to a core, which is TVM's default.
 """
 # ruff: noqa: B905  zip's strict= came with Python 3.10; hosts may be older.
 
@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 from protocol import (
-    BenchmarkError,
     Call,
     Input,
     Model,
@@ -69,7 +68,7 @@ def load(parameters: Parameters, shapes: Shapes) -> Model:
 
     os.environ["TVM_NUM_THREADS"] = str(parameters.threads)  # read when the first kernel runs
     try:
-        library = tvm_ffi.load_module(os.path.abspath(parameters.graph))  # else a bare name is looked for elsewhere
+        library = tvm_ffi.load_module(str(Path(parameters.graph).absolute()))  # a bare name is looked for elsewhere
         executable = library["vm_load_executable"]()
         executable["vm_initialization"](CPU, FIRST, POOLED)
         described = json.loads(executable["describe"]())

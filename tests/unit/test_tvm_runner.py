@@ -58,9 +58,7 @@ def test_a_log_is_read_as_benchmark_model_s(networks):
 
 
 def test_inputs_of_several_types_and_shapes(networks):
-    log = measure(
-        networks / "lookup.so", "--input_layer=words,scale,x", "--input_layer_shape=1,5:1,5,4:1,5,1", *SHORT
-    )
+    log = measure(networks / "lookup.so", "--input_layer=words,scale,x", "--input_layer_shape=1,5:1,5,4:1,5,1", *SHORT)
     assert parse(log)[0].warnings == ("Tensor # 2 is named mask but flags call it x",)
 
 
