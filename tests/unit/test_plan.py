@@ -222,7 +222,7 @@ def test_tvm_reads_libraries_of_one_batch_size_and_untuned_ones_are_variants():
         ("float32_untuned", "tvm", "FireNet.float32_untuned.so"),
     }
     assert not any("--input_layer" in row["flags"] for row in rows)
-    with pytest.raises(plan.PlanError, match="no model file FireNet.float32.*for batch size 8"):
+    with pytest.raises(plan.PlanError, match=r"no model file FireNet\.float32\S+ for batch size 8"):
         sweep(files, **axes, batch_sizes=[8], input_sizes=[])
 
 
