@@ -234,14 +234,9 @@ class Runner(meta_schedule.runner.PyRunner):
 
     def _one(self, candidate: Any) -> Any:
         library, self.built[candidate.artifact_path] = self.built[candidate.artifact_path], None
-        try:
-            (tensors,) = alloc_argument_common(fill, tvm.cpu(), [each.as_json() for each in candidate.args_info], 1)
-            measure = library.jit().time_evaluator(
-                "main", tvm.cpu(), number=1, repeat=2, min_repeat_ms=SHORTEST_MEASUREMENT_MS
-            )
-            return meta_schedule.runner.RunnerResult([float(each) for each in measure(*tensors).results], None)
-        except Exception as error:  # as above
-            return meta_schedule.runner.RunnerResult(None, str(error))
+        (tensors,) = alloc_argument_common(fill, tvm.cpu(), [each.as_json() for each in candidate.args_info], 1)
+        measure = library.time_evaluator("main", tvm.cpu(), number=1, repeat=2, min_repeat_ms=SHORTEST_MEASUREMENT_MS)
+        return meta_schedule.runner.RunnerResult([float(each) for each in measure(*tensors).results], None)
 
 
 @derived_object
