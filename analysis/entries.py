@@ -15,6 +15,7 @@ _FORMATS = {
     "litert": "tflite",
     "torch": "pt2",
     "onnxruntime": "onnx",
+    "tvm": "so",
 }
 # Variants that are flags of a runner: they have no file of their own, and use the float32 one.
 FLAGS = ("compiled", "channels_last", "compiled_channels_last")

@@ -18,8 +18,9 @@ VARIANTS = {
     "pruned_dynamic_range": 1,
 }
 DEFAULT_VARIANTS = ("float32", "dynamic_range")
-# A tflite file is for one batch size, the others take any; what they hold is float32.
-FORMATS = ("tflite", "pt2", "onnx")
+# Files of pt2 and onnx take any batch size, and what they hold is float32. so: a library that TVM compiled.
+FORMATS = ("tflite", "pt2", "onnx", "so")
+ANY_BATCH = ("pt2", "onnx")
 
 # Images in flight while a conversion runs its model, in times of what the largest operation needs.
 ACTIVATIONS_HELD = 4
@@ -149,7 +150,9 @@ def can_be(model: str, variant: str, file_format: str, built: bool) -> bool:
     known = MODELS.get(model)
     if built and known and variant in VARIANTS:
         return (variant, file_format) in known.memory_gb
-    return file_format == "tflite" or (variant == "float32" and (known is None or known.framework == "torch"))
+    if file_format in ANY_BATCH:
+        return variant == "float32" and (known is None or known.framework == "torch")
+    return file_format == "tflite" or not built
 
 
 def check_names(kind: str, names: Collection[str], known: Collection[str]) -> None:

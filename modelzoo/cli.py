@@ -104,7 +104,8 @@ def _parser() -> argparse.ArgumentParser:
         type=_names,
         default=["tflite"],
         metavar="NAME,...",
-        help=f"of {','.join(FORMATS)}; pt2 (torch.export) and onnx hold float32 models of PyTorch; default: tflite",
+        help=f"of {','.join(FORMATS)}; pt2 (torch.export) and onnx hold float32 models of PyTorch, so (of TVM) "
+        "is not built here; default: tflite",
     )
     ensuring.add_argument(
         "--batch-sizes",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from modelzoo import manifest
-from modelzoo.catalogue import MODELS
+from modelzoo.catalogue import ANY_BATCH, MODELS
 from modelzoo.errors import ZooError
 from modelzoo.manifest import Entry
 from modelzoo.resources import Say, locked
@@ -21,7 +21,7 @@ class Wanted:
     """One model in one variant, as one file.
 
     Attributes:
-        batch_size: images per inference that a tflite file is made for; None in the other formats, which take any.
+        batch_size: images per inference that the file is made for; None in formats that take any.
         input_size: height and width of the image, in pixels; None = the model's own.
     """
 
@@ -59,7 +59,7 @@ def file_of(model: str, variant: str, file_format: str, batch_size: int, input_s
         model,
         variant,
         file_format,
-        batch_size if file_format == "tflite" else None,
+        None if file_format in ANY_BATCH else batch_size,
         None if input_size == own else input_size,
     )
 

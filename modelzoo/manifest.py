@@ -23,6 +23,7 @@ _BEGINNINGS = {
     "tflite": ("a TFLite model", 4, b"TFL3"),
     "pt2": ("an archive of torch.export", 0, b"PK\x03\x04"),
     "onnx": ("an ONNX model", 0, b"\x08"),
+    "so": ("a shared library", 0, b"\x7fELF"),
 }
 
 
@@ -39,7 +40,7 @@ class Entry:
         weights_seed: of random weights.
         macs: multiply-accumulates of one image at this input size; FLOPs are twice as many.
         activation_mb: inputs and outputs of one image's largest operation, in MB of 2^20 bytes, as float32.
-        format: `tflite`, `pt2` (torch.export) or `onnx`.
+        format: `tflite`, `pt2` (torch.export), `onnx` or `so` (compiled by TVM).
         batch_size: images per inference; None also where the file takes any.
         url: where anybody can download it; None also where the URL has a user, password or query, which may be secret.
         recipe: sha256 of what determines the file's bytes or where it came from.

@@ -61,10 +61,12 @@ def test_files_are_used_in_place_under_our_names(there, tmp_path):
 def test_format_batch_and_input_size_are_in_the_name(there, tmp_path):
     (there / "Own.float32.s448.pt2").write_bytes(b"PK\x03\x04 an archive")
     (there / "Own.float32.onnx").write_bytes(b"\x08\x0a a model")
+    (there / "Own.float32_untuned.so").write_bytes(b"\x7fELF a library")
     (there / "MobileNet.float32.b8.tflite").write_bytes(tflite("eight at once"))
     wanted = [
         Wanted("Own", "float32", "pt2", None, 448),
         Wanted("Own", "float32", "onnx", None),
+        Wanted("Own", "float32_untuned", "so"),
         Wanted("MobileNet", "float32", batch_size=8),
         FLOAT,
         Wanted("MobileNet", "dynamic_range", batch_size=8),
@@ -73,6 +75,7 @@ def test_format_batch_and_input_size_are_in_the_name(there, tmp_path):
     assert [(entry.file, entry.format, entry.batch_size, entry.input_size) for entry in outcome.models] == [
         ("Own.float32.s448.pt2", "pt2", None, 448),
         ("Own.float32.onnx", "onnx", None, None),
+        ("Own.float32_untuned.so", "so", None, None),
         ("MobileNet.float32.b8.tflite", "tflite", 8, None),
         ("MobileNet.float32.tflite", "tflite", None, None),
     ]
@@ -136,7 +139,8 @@ def test_what_is_no_model_is_refused_by_name(there, tmp_path, content, problem):
 
 
 @pytest.mark.parametrize(
-    ("file_format", "problem"), [("pt2", "not an archive of torch.export"), ("onnx", "not an ONNX model")]
+    ("file_format", "problem"),
+    [("pt2", "not an archive of torch.export"), ("onnx", "not an ONNX model"), ("so", "not a shared library")],
 )
 def test_what_is_no_model_of_its_format_is_refused(there, tmp_path, file_format, problem):
     (there / f"Own.float32.{file_format}").write_bytes(tflite("of another format"))

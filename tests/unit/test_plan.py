@@ -212,6 +212,20 @@ def test_a_runner_goes_without_what_it_does_not_have():
     }
 
 
+def test_tvm_reads_libraries_of_one_batch_size_and_untuned_ones_are_variants():
+    files = [entry("FireNet.float32.tflite", 1), entry("FireNet.float32.so", 1), entry("FireNet.float32_untuned.so", 1)]
+    axes = {"models": ["FireNet"], "runners": ["litert", "tvm"], "variants": ["float32", "float32_untuned"]}
+    rows = sweep(files, **axes, batch_sizes=[1], input_sizes=[])
+    assert {(row["variant"], row["runner"], row["model_file"]) for row in rows} == {
+        ("float32", "litert", "FireNet.float32.tflite"),
+        ("float32", "tvm", "FireNet.float32.so"),
+        ("float32_untuned", "tvm", "FireNet.float32_untuned.so"),
+    }
+    assert not any("--input_layer" in row["flags"] for row in rows)
+    with pytest.raises(plan.PlanError, match=r"no model file FireNet\.float32\S+ for batch size 8"):
+        sweep(files, **axes, batch_sizes=[8], input_sizes=[])
+
+
 def test_delegates_of_a_phone():
     """Several threads stay: what a delegate does not take runs on the CPU."""
     rows = build(

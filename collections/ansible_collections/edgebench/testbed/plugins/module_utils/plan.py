@@ -39,8 +39,11 @@ DEFAULTS = {"batch_sizes": [1], "input_sizes": []}
 """Of settings that campaigns of earlier kits do not have. No input sizes: each model's own."""
 
 TFLITE = "tflite"
-FORMATS = {"torch": "pt2", "onnxruntime": "onnx"}
-"""The files that a runner reads, where they are not TFLite's. One of these takes any batch size."""
+FORMATS = {"torch": "pt2", "onnxruntime": "onnx", "tvm": "so"}
+"""The files that a runner reads, where they are not TFLite's."""
+
+ANY_BATCH = ("pt2", "onnx")
+"""Formats whose files take any batch size."""
 
 VARIANT_FLAGS = {
     "torch": {
@@ -67,6 +70,7 @@ DELEGATES = {
     "benchmark_apk": tuple(DELEGATE_FLAGS),
     "torch": ("default",),
     "onnxruntime": ("default",),
+    "tvm": ("default",),
 }
 """What each runner can be asked for. Whether a host's build has it is known only when it runs."""
 
@@ -258,7 +262,7 @@ def build(host: str, settings: dict[str, Any], models: list[dict[str, Any]], see
 
 def _configuration(asked: dict[str, Any], entry: dict[str, Any], flags: str, timeout_s: int) -> dict[str, Any]:
     """The columns of a plan that all runs of a configuration have in common."""
-    any_batch = _format(entry) != TFLITE
+    any_batch = _format(entry) in ANY_BATCH
     return {
         "model": _word("model", asked["model"]),
         "variant": _word("variant", asked["variant"]),
@@ -296,7 +300,7 @@ def _entry(asked: dict[str, Any], models: Sequence[dict[str, Any]]) -> dict[str,
         return (
             (entry["model"], entry["variant"], _format(entry)) == wanted
             and (of_size == input_size if input_size else not _size_mark(of_size, entry["file"]))
-            and (of_batch == batch_size or (of_batch is None and (format_ != TFLITE or batch_size == 1)))
+            and (of_batch == batch_size or (of_batch is None and (format_ in ANY_BATCH or batch_size == 1)))
         )
 
     if entry := next(filter(fits, models), None):

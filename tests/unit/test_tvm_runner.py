@@ -1,0 +1,104 @@
+"""The runner tvm against the real runtime, with the packages that hosts get, and tiny networks compiled here."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from analysis.logs import parse
+from tests.runner_programs import RUNNERS, SHORT, edgebench, packages, start
+
+MAKE = RUNNERS.parent / "tests/data/networks/make_tvm.py"
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory):
+    """The directory of the networks: a library is of one kind of machine, so none is kept."""
+    if not shutil.which("g++"):
+        pytest.skip("needs g++, with which TVM links (Debian: g++)")
+    directory = tmp_path_factory.mktemp("networks")
+    done = subprocess.run(
+        [sys.executable, MAKE, directory],
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(packages("tvm"))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return directory
+
+
+def started(graph: Path, *arguments):
+    return start(RUNNERS / "tvmrt.py", f"--graph={graph}", *arguments, PYTHONPATH=str(packages("tvm")))
+
+
+def measure(graph: Path, *arguments):
+    """Return the log of a run that must succeed."""
+    done = started(graph, *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_a_log_is_read_as_benchmark_model_s(networks):
+    log = measure(networks / "image.so", "--num_threads=2", "--num_runs=20", "--min_secs=0", "--warmup_runs=3")
+    (run,) = parse(log)
+    assert (run.status, run.warnings, run.threads, run.iterations) == ("ok", (), 2, 20)
+    values = edgebench(log)
+    # What the library says of itself is told, without its inputs, which are none of the runner's facts.
+    assert values["runner"].items() >= {"name": "tvm", "threads": 2, "target": "this machine"}.items()
+    assert "inputs" not in values["runner"]
+    assert values["iterations"]["warmup"] >= 3
+    # The first pass is in the warm-up, and in no mean.
+    assert abs(sum(values["iteration_wall_us"]) / 20 - run.avg_inference_ms * 1000) < 1
+
+
+def test_inputs_of_several_types_and_shapes(networks):
+    log = measure(networks / "lookup.so", "--input_layer=words,scale,x", "--input_layer_shape=1,5:1,5,4:1,5,1", *SHORT)
+    assert parse(log)[0].warnings == ("Tensor # 2 is named mask but flags call it x",)
+
+
+def test_the_compiler_is_not_loaded(networks):
+    # It takes seconds to load, and 200 MB.
+    log = measure(networks / "image.so", *SHORT)
+    assert edgebench(log)["memory"]["start_rss_kb"] < 100_000
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        (
+            ["--input_layer=input", "--input_layer_shape=8,3,32,32"],
+            "Input tensor #0 of this model takes the shape 1,3,32,32; the flags ask for 8,3,32,32",
+        ),
+        (["--use_xnnpack=true"], "Flag '--use_xnnpack' cannot be had: XNNPACK is a delegate of TFLite"),
+    ],
+    ids=["shape", "xnnpack"],
+)
+def test_what_cannot_be_had_is_said(networks, flags, reason):
+    done = started(networks / "image.so", *flags, *SHORT)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, "ERROR: Benchmarking failed.")
+    assert f"ERROR: {reason}" in done.stderr.splitlines()[0]
+
+
+@pytest.mark.parametrize("content", [None, b"not a library"], ids=["missing", "strange"])
+def test_an_unusable_model_file(tmp_path, content):
+    path = tmp_path / "image.so"
+    if content:
+        path.write_bytes(content)
+    done = started(path, *SHORT)
+    assert done.returncode == 1
+    reason, *rest = done.stderr.splitlines()
+    assert re.search("No such file" if content is None else "invalid ELF header|file too short", reason)
+    assert rest == [f"ERROR: Failed to load model {path}", "ERROR: Benchmarking failed."]
+
+
+def test_a_missing_runtime_is_said(tmp_path):
+    (tmp_path / "tvm_ffi.py").write_text('raise OSError("libtvm_ffi.so: cannot open shared object file")')
+    done = start(RUNNERS / "tvmrt.py", "--version", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert re.match(r"ERROR: Cannot import the runtime in \S+: libtvm_ffi.so: cannot open", done.stderr)
