@@ -10,23 +10,25 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from operator import attrgetter
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis import quality, stats
 from analysis.logs import FAILED
 from analysis.names import DEFAULT_BASELINE, INTEGER
 from analysis.quality import Evaluation, Share
 from analysis.study import Cell, Machine, Study, cell_key, plain
-from analysis.tables import cell_columns
+from analysis.tables import cell_columns, count, some
 from analysis.tables_compression import HIGHER, LOWER
 
 DIFFERENT = "runs classify differently; this is the first"
 OTHER_FILE = "the runs that were measured had another file: not counted"
 _REFERENCES = ("keras", "litert")  # runners whose float32 stands for the model itself, the first that is there
 _HASH_DIGITS = 12
+MOST_MATRICES = 9  # of a model that are shown
+MOST_NUMBERED = 12  # classes of which a chart has room for the numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +124,14 @@ def _of_builder(study: Study, cell: Cell, sha256: str, found: Evaluation) -> str
 
 def _quality(study: Study, found: Sequence[Classified]) -> pd.DataFrame:
     """tables/quality.csv: a row for each configuration; without numbers where another file was measured."""
+    numbered = ((number, result) for of_model in results(found).values() for number, result in enumerate(of_model, 1))
+    matrices = {cell: number for number, result in numbered for cell in result.cells}
     rows = []
     for one in found:
         about = {"evaluated_on": one.evaluation.evaluated_on, "n": one.n, "log": one.log, "model_sha256": one.sha256}
-        about["images_sha256"] = one.evaluation.file_sha256
-        rows.append(about | {"remark": one.remark} | (_numbers(one.evaluation) if one.is_measured else {}))
+        about |= {"images_sha256": one.evaluation.file_sha256, "remark": one.remark}
+        numbers = {**_numbers(one.evaluation), "matrix": matrices[one.cell]} if one.is_measured else {}
+        rows.append(about | numbers)
     return _beside(study, [one.cell for one in found], pd.DataFrame(rows, columns=_COLUMNS))
 
 
@@ -150,7 +155,8 @@ _PARTS = ("", "ci_low_", "ci_high_")  # within the names of a share and of the e
 _SHARES = [f"{name}_{part}percent" for name in ("accuracy", "top_5") for part in _PARTS]
 _AVERAGES = [f"{name}_percent" for name in ("macro_precision", "macro_recall", "macro_f1", "g_mean")]
 _COUNTED = ["classes", "evaluated_images", "correct_images"]
-_COLUMNS = ["evaluated_on", *_COUNTED, *_SHARES, *_AVERAGES, "n", "log", "model_sha256", "images_sha256", "remark"]
+_COLUMNS = ["evaluated_on", *_COUNTED, *_SHARES, *_AVERAGES, "matrix"]
+_COLUMNS += ["n", "log", "model_sha256", "images_sha256", "remark"]
 
 
 def _classes(study: Study, found: Iterable[Classified]) -> pd.DataFrame:
@@ -277,29 +283,111 @@ _AGREEMENT = (
 )
 
 
-# --- the same on several machines -------------------------------------------------------------------------------------
+# --- results that are alike -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """One confusion matrix of a model, and every configuration on every machine that has it."""
 
-    model: str
     evaluation: Evaluation
-    of: dict[tuple[str, str], list[Machine]]  # by runner and variant
+    cells: list[Cell]
 
 
-def results(study: Study) -> dict[str, list[Result]]:
-    """The different confusion matrices of each model, in report order."""
-    found: dict[str, dict[object, Result]] = defaultdict(dict)
-    for one in filter(attrgetter("is_measured"), classified(study)):
-        evaluation, model = one.evaluation, one.cell.model
-        key = evaluation.confusion_matrix.tobytes(), tuple(class_names(evaluation)), evaluation.evaluated_on
-        result = found[model].setdefault(key, Result(model, evaluation, defaultdict(list)))
-        machines = result.of[one.cell.setting.runner, one.cell.variant]
-        if one.cell.machine not in machines:
-            machines.append(one.cell.machine)
-    return {model: list(of_model.values()) for model, of_model in found.items()}
+def results(found: Iterable[Classified]) -> dict[str, list[Result]]:
+    """The different confusion matrices of each model, in report order; the first is number 1 in tables."""
+    of_model: dict[str, dict[object, Result]] = defaultdict(dict)
+    for one in found:
+        if one.is_measured:
+            counts = one.evaluation.confusion_matrix
+            key = counts.tobytes(), len(counts), tuple(class_names(one.evaluation)), one.evaluation.evaluated_on
+            of_model[one.cell.model].setdefault(key, Result(one.evaluation, [])).cells.append(one.cell)
+    return {model: list(of_key.values()) for model, of_key in of_model.items()}
+
+
+def most_confused(counts: NDArray[np.int64], limit: int) -> list[tuple[int, int]]:
+    """True and predicted class of the confusions with the most images, the most frequent first."""
+    wrong = np.where(np.eye(len(counts), dtype=bool), 0, counts)
+    pairs = [(int(true), int(said)) for true, said in np.argwhere(wrong)]
+    return sorted(pairs, key=lambda pair: (-counts[pair], pair))[:limit]
+
+
+# --- in words ---------------------------------------------------------------------------------------------------------
+
+
+def configuration(study: Study, runner: str, variant: str) -> str:
+    """'litert int8': what people call a configuration where only accuracy matters."""
+    return f"{runner} {variant}" if "runner" in study.varying else variant
+
+
+def in_short(study: Study, table: pd.DataFrame, agreement: pd.DataFrame | None) -> list[str]:
+    """Of each model the least and the greatest accuracy, then which differ from the model itself."""
+    found = []
+    agreement = table[:0].assign(verdict="") if agreement is None else agreement
+    for model, mine in table[table["accuracy_percent"].notna()].groupby("model", sort=False):
+        ends = [mine["accuracy_percent"].idxmin(), mine["accuracy_percent"].idxmax()]
+        least, most = (next(mine.loc[[at]].itertuples()) for at in ends)
+        where = f"of {count(most.evaluated_images, 'image')} of {most.evaluated_on or 'an unknown data set'}"
+        same = len(mine) > 1 and least.accuracy_percent == most.accuracy_percent
+        if len(mine) == 1 or same:
+            text = f"{model} classifies {_accuracy(most)} {where} rightly{', whatever runs it' if same else ''}."
+        else:
+            low, high = (_accuracy(row, configuration(study, row.runner, row.variant)) for row in (least, most))
+            text = f"{model} classifies from {low} to {high} {where} rightly."
+        found.append(" ".join([text, *_differing(study, agreement[agreement["model"] == model])]))
+    return found
+
+
+def _accuracy(row: tuple, of: str = "") -> str:
+    """'97.8 % (95.9 to 98.8; litert int8)', of a row of `_quality`."""
+    bounds = f"{row.accuracy_ci_low_percent:.1f} to {row.accuracy_ci_high_percent:.1f}"
+    return f"{row.accuracy_percent:.1f} % ({'; '.join(filter(None, (bounds, of)))})"
+
+
+def _differing(study: Study, agreement: pd.DataFrame) -> Iterator[str]:
+    """Which configurations of a model are not as often right as the model itself."""
+    compared = agreement[agreement["verdict"] != stats.NOT_COMPARABLE]
+    if compared.empty:
+        return
+    names = [configuration(study, *pair) for pair in zip(compared["runner"], compared["variant"], strict=True)]
+    references = zip(compared["reference_runner"], compared["reference_variant"], strict=True)
+    reference = " or ".join(dict.fromkeys(configuration(study, *pair) for pair in references))
+    compared = compared.assign(name=names)
+    if compared["verdict"].eq(stats.NOT_DISTINGUISHABLE).all():
+        yield f"No accuracy is distinguishable from that of {reference} on the same images."
+    for verdict in (LOWER, HIGHER):
+        said = []
+        for name, mine in compared.groupby("name", sort=False):
+            n, machines = mine["verdict"].eq(verdict).sum(), len(mine)
+            if n:
+                said.append(name if n == machines else f"{name} (on {n} of {machines} machines)")
+        if said:
+            yield f"Accuracy is {verdict} than that of {reference} on the same images for {some(said, _NAMED)}."
+
+
+def notes(study: Study, table: pd.DataFrame) -> list[str]:
+    """What accuracies rest on, and what does not count."""
+    found = []
+    counted = table[table["accuracy_percent"].notna()]
+    for (model, where, images, classes), mine in counted.groupby(_RESTS_ON, sort=False):
+        known = mine["images_sha256"].ne("").all()
+        seen = "which took no part in training" if known else "whether training saw them is not known"
+        what = f"{count(images, 'image')} of {where or 'an unknown data set'} in {classes} classes"
+        found.append(f"{model} was shown {what}, {seen}, but for what remarks say.")
+    others = [name for name in ("threads", "delegate") if name in study.varying and counted[name].nunique() == 1]
+    if others:
+        setting = ", ".join(f"{name} {counted[name].iloc[0]}" for name in others)
+        found.append(f"Each file was classified with once on each machine ({setting}), not in each setting.")
+    found += [
+        f"Not counted: {configuration(study, row.runner, row.variant)} of {row.model} on "
+        f"{study.labels[Machine(row.campaign, row.host)]}, {row.remark}."
+        for row in table[table["accuracy_percent"].isna()].itertuples()
+    ]
+    return found
+
+
+_RESTS_ON = ["model", "evaluated_on", "evaluated_images", "classes"]
+_NAMED = 5  # configurations
 
 
 def _percent(name: str, found: Share) -> dict[str, float]:
@@ -307,5 +395,5 @@ def _percent(name: str, found: Share) -> dict[str, float]:
 
 
 def _beside(study: Study, cells: Sequence[Cell], table: pd.DataFrame) -> pd.DataFrame:
-    counts = [name for name in table if name.endswith("images") or name in ("classes", "n")]
+    counts = [name for name in table if name.endswith("images") or name in ("classes", "matrix", "n")]
     return pd.concat([cell_columns(study, cells), table.astype(dict.fromkeys(counts, INTEGER))], axis=1)
