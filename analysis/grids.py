@@ -434,15 +434,22 @@ def quality(study: Study, table: pd.DataFrame) -> Grid:
 def agreement(study: Study, table: pd.DataFrame) -> Grid:
     """`tables_quality`: each configuration against the model itself, on the same images."""
     named = _evaluated_names(study, table)
-    head = [*named, "Against", "#Agreement (%)", "#Only the other is right", "#Only this is right", "#p (Holm)"]
+    head = [*named, "Against", "#Agreement (%)", "#Only the other is right", "#Only this is right"]
+    head += ["#Difference (points)", "#p (Holm)", "Verdict", "Remark"]
     rows = []
     for row in table.itertuples():
         against = tables_quality.configuration(study, row.reference_runner, row.reference_variant)
         bounds = row.agreement_ci_low_percent, row.agreement_ci_high_percent
         cells = [*_evaluated_cells(study, row, named), against, _percent(row.agreement_percent, *bounds)]
         cells += map(_text, (row.only_reference_correct_images, row.only_candidate_correct_images))
+        cells.append(_points(row.difference_points, row.difference_ci_low_points, row.difference_ci_high_points))
         rows.append([*cells, p_value(row.p_holm), row.verdict, row.reason])
-    return _without_empty(_on_machines(study, table, named, [*head, "Verdict", "Remark"], rows), unknown="")
+    return _without_empty(_on_machines(study, table, named, head, rows), unknown="")
+
+
+def _points(value: float, low: float, high: float) -> str:
+    """'-3.3 (-5.3 to -1.4)'."""
+    return "" if pd.isna(value) else f"{value:+.1f} ({low:+.1f} to {high:+.1f})"
 
 
 def confused(study: Study) -> Grid:

@@ -248,12 +248,14 @@ def _compared(reference: Classified, one: Classified) -> dict[str, object]:
         return about | {"verdict": stats.NOT_COMPARABLE, "reason": why}
     agreeing = quality.agreement(true.predictions, other.predictions)
     test = quality.mcnemar(true.targets, true.predictions, other.predictions)
+    difference = quality.difference(test.only_other, test.only_one, agreeing.total)
     return about | {
         "evaluated_images": agreeing.total,
         "agreeing_images": agreeing.count,
         **_percent("agreement", agreeing),
         "only_reference_correct_images": test.only_one,
         "only_candidate_correct_images": test.only_other,
+        **{name: 100 * value for name, value in zip(_DIFFERENCE, difference, strict=True)},
         "p_value": test.p_value,
         "verdict": "",
         "reason": "",
@@ -276,10 +278,12 @@ def _verdict(row: Mapping[str, object], p_holm: float) -> str:
     return HIGHER if row["only_candidate_correct_images"] > row["only_reference_correct_images"] else LOWER
 
 
+_DIFFERENCE = tuple(f"difference_{part}points" for part in _PARTS)
 _AGREEMENT = (
     *("reference_variant", "reference_runner", "evaluated_images", "agreeing_images"),
     *(f"agreement_{part}percent" for part in _PARTS),
-    *("only_reference_correct_images", "only_candidate_correct_images", "p_value", "p_holm", "verdict", "reason"),
+    *("only_reference_correct_images", "only_candidate_correct_images", *_DIFFERENCE),
+    *("p_value", "p_holm", "verdict", "reason"),
 )
 
 
@@ -358,11 +362,20 @@ def _differing(study: Study, agreement: pd.DataFrame) -> Iterator[str]:
     for verdict in (LOWER, HIGHER):
         said = []
         for name, mine in compared.groupby("name", sort=False):
-            n, machines = mine["verdict"].eq(verdict).sum(), len(mine)
-            if n:
-                said.append(name if n == machines else f"{name} (on {n} of {machines} machines)")
+            differing = mine[mine["verdict"] == verdict]
+            if len(differing):
+                alike = differing[list(_DIFFERENCE)].drop_duplicates()
+                by = _points(*alike.iloc[0]) if len(alike) == 1 else ""
+                where = f"on {len(differing)} of {len(mine)} machines" if len(differing) < len(mine) else ""
+                beside = "; ".join(filter(None, (by, where)))
+                said.append(f"{name} ({beside})" if beside else name)
         if said:
             yield f"Accuracy is {verdict} than that of {reference} on the same images for {some(said, _NAMED)}."
+
+
+def _points(value: float, low: float, high: float) -> str:
+    """'-3.3 points, -5.3 to -1.4': a difference of two shares in percent."""
+    return "" if pd.isna(value) else f"{value:+.1f} points, {low:+.1f} to {high:+.1f}"
 
 
 def notes(study: Study, table: pd.DataFrame) -> list[str]:
