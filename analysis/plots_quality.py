@@ -31,6 +31,7 @@ from analysis.tables_quality import (
 
 _RIGHT, _WRONG = colormaps["Blues"], colormaps["Oranges"]  # ColorBrewer's: told apart by colour-blind people
 _PER_LINE = 3  # panels
+_TITLE = 45  # characters over a panel
 _LEAST_RANGE = 0.05  # of the shades of what is wrong, as a share of a class
 
 
@@ -81,7 +82,8 @@ def confusion_matrices(study: Study, model: str, found: Sequence[Result]) -> Fig
         where = dict.fromkeys(cell.machine for cell in result.cells)
         on = f", on {some((study.labels[machine] for machine in where), 2)}" if set(where) != everywhere else ""
         labels = dict.fromkeys(configuration(study, cell.setting.runner, cell.variant) for cell in result.cells)
-        title = f"{i + 1}: {some(labels, 2)}\n{100 * quality.top_1(counts).value:.1f} % right{on}"
+        named = next(text for n in (2, 1) if len(text := some(labels, n)) < _TITLE or n == 1)
+        title = f"{i + 1}: {named}\n{100 * quality.top_1(counts).value:.1f} % right{on}"
         axes.set_title(title, fontsize=SMALL, pad=3)
         _draw(axes, counts, share, limit, is_numbered)
         if is_numbered:

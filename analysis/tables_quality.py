@@ -102,7 +102,7 @@ def _first(
     is_measured = not (sha256 and files) or sha256 in files
     if is_measured:
         differs = any(not np.array_equal(other.confusion_matrix, first.confusion_matrix) for _, _, other in others)
-        remarks = [first.remark, DIFFERENT if differs else "", _of_builder(study, cell, sha256, first)]
+        remarks = [DIFFERENT if differs else "", _of_builder(study, cell, sha256, first)]
     else:
         names = " or ".join(sorted(file[:_HASH_DIGITS] for file in files))
         remarks = [f"{OTHER_FILE} (sha256 {names}, not {sha256[:_HASH_DIGITS]})"]
@@ -129,9 +129,9 @@ def _quality(study: Study, found: Sequence[Classified]) -> pd.DataFrame:
     rows = []
     for one in found:
         about = {"evaluated_on": one.evaluation.evaluated_on, "n": one.n, "log": one.log, "model_sha256": one.sha256}
-        about |= {"images_sha256": one.evaluation.file_sha256, "remark": one.remark}
+        about |= {"images_sha256": one.evaluation.file_sha256, "images_remark": one.evaluation.remark}
         numbers = {**_numbers(one.evaluation), "matrix": matrices[one.cell]} if one.is_measured else {}
-        rows.append(about | numbers)
+        rows.append(about | {"remark": one.remark} | numbers)
     return _beside(study, [one.cell for one in found], pd.DataFrame(rows, columns=_COLUMNS))
 
 
@@ -156,7 +156,7 @@ _SHARES = [f"{name}_{part}percent" for name in ("accuracy", "top_5") for part in
 _AVERAGES = [f"{name}_percent" for name in ("macro_precision", "macro_recall", "macro_f1", "g_mean")]
 _COUNTED = ["classes", "evaluated_images", "correct_images"]
 _COLUMNS = ["evaluated_on", *_COUNTED, *_SHARES, *_AVERAGES, "matrix"]
-_COLUMNS += ["n", "log", "model_sha256", "images_sha256", "remark"]
+_COLUMNS += ["n", "log", "model_sha256", "images_sha256", "images_remark", "remark"]
 
 
 def _classes(study: Study, found: Iterable[Classified]) -> pd.DataFrame:
@@ -382,11 +382,12 @@ def notes(study: Study, table: pd.DataFrame) -> list[str]:
     """What accuracies rest on, and what does not count."""
     found = []
     counted = table[table["accuracy_percent"].notna()]
-    for (model, where, images, classes), mine in counted.groupby(_RESTS_ON, sort=False):
-        known = mine["images_sha256"].ne("").all()
-        seen = "which took no part in training" if known else "whether training saw them is not known"
+    for (model, where, images, classes, remark), mine in counted.groupby(_RESTS_ON, sort=False):
         what = f"{count(images, 'image')} of {where or 'an unknown data set'} in {classes} classes"
-        found.append(f"{model} was shown {what}, {seen}, but for what remarks say.")
+        is_held_out = mine["images_sha256"].ne("").all()  # what the model builder puts into such a file
+        seen = "they took no part in training" if is_held_out else "whether it was trained on them is not known"
+        said = remark or seen
+        found.append(f"{model} was shown {what}. {said[0].upper()}{said[1:]}.")
     others = [name for name in ("threads", "delegate") if name in study.varying and counted[name].nunique() == 1]
     if others:
         setting = ", ".join(f"{name} {counted[name].iloc[0]}" for name in others)
@@ -399,7 +400,7 @@ def notes(study: Study, table: pd.DataFrame) -> list[str]:
     return found
 
 
-_RESTS_ON = ["model", "evaluated_on", "evaluated_images", "classes"]
+_RESTS_ON = ["model", "evaluated_on", "evaluated_images", "classes", "images_remark"]
 _NAMED = 5  # configurations
 
 
