@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib import rc_context
 
-from analysis import grids, plots, plots_usage, tables_usage
+from analysis import across, grids, plots, plots_usage, tables_usage
 from analysis.campaign import read
 from analysis.study import Study
 from analysis.usage import PROCESS, Usage
@@ -131,3 +131,9 @@ def test_the_numbers_of_a_chart():
     assert made["of"].eq("process").all()
     assert len(made) == 30 * len(CONFIGURATIONS)
     assert made["memory_percent"].isna().all()
+
+
+def test_of_many_machines_no_samples_are_read(monkeypatch):
+    monkeypatch.setattr(across, "MANY", 0)
+    monkeypatch.setattr(tables_usage, "usage", lambda _: pytest.fail("all samples are read"))
+    assert tables_usage.of_study(of_runs(UNEVEN)) == {}
