@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 import yaml
-from ansible_collections.edgebench.testbed.plugins.module_utils import plan
+from ansible_collections.edgebench.testbed.plugins.module_utils import plan, tvm_target
 
 from tests.rendering import ROOT
 
@@ -299,6 +299,8 @@ def test_every_runner_is_known_everywhere():
     assert set(load("roles/benchmark_runner/vars/main.yml")["__benchmark_runner_known"]) == runners
     formats = load("roles/benchmark_models/vars/main.yml")["__benchmark_models_formats"]
     assert formats == {runner: plan.FORMATS.get(runner, plan.TFLITE) for runner in runners}
+    options_of_models = load("roles/benchmark_models/meta/argument_specs.yml")["argument_specs"]["main"]["options"]
+    assert set(formats.values()) <= set(options_of_models["benchmark_models_formats"]["choices"])
     assert set(options["campaign_delegates"]["choices"]) == set(plan.DELEGATE_FLAGS)
 
 
@@ -347,6 +349,14 @@ def test_the_settings_of_every_inventory_go_together(inventory):
     settings = {axis: chosen[f"campaign_{axis}"] for axis in axes} | profile_settings(chosen["campaign_profile"])
     plan.check(settings)
     assert len(plan.combinations(settings, [])) == {"lab": 4 * 6 * 2, "android": 5 * 3}.get(inventory, 7 * 2)
+
+
+def test_every_machine_to_be_leased_says_what_tvm_compiles_for():
+    groups = load("inventory/chameleon/hosts.yml")["all"]["children"]["chameleon"]["children"].values()
+    hosts = {name: host for group in groups for name, host in group["hosts"].items()}
+    targets = {name: tvm_target.normalised(host["benchmark_tvm_target"]) for name, host in hosts.items()}
+    assert len(set(targets.values())) == len(hosts)
+    assert {name for name, target in targets.items() if "aarch64" in target} == {"pi5", "pi4"}
 
 
 @pytest.mark.parametrize(
