@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -73,5 +74,29 @@ def packages(runner: str) -> Path:
                 done = subprocess.run([*pip, *question], capture_output=True, text=True, check=False)
                 if done.returncode:
                     pytest.skip(f"pip cannot install what the runner {runner} needs: {done.stderr.strip()[-300:]}")
+            partial.rename(directory)
+    return directory
+
+
+def tvm_networks() -> Path:
+    """The directory, in the kit's cache, of tiny networks that TVM has compiled for this kind of machine.
+
+    They are made if need be, once for all processes of a test session: to start the compiler takes seconds. Skips the
+    test that calls this where there is no compiler or linker.
+    """
+    make = ROOT / "tests/data/networks/make_tvm.py"
+    compiler = packages("tvm")
+    key = hashlib.sha256(make.read_bytes() + compiler.name.encode()).hexdigest()[:12]
+    directory = cache_dir() / "networks" / f"tvm-{os.uname().machine}-{key}"
+    with locked(directory.with_suffix(".lock"), print):
+        if not directory.is_dir():
+            if not shutil.which("g++"):
+                pytest.skip("needs g++, with which TVM links (Debian: g++)")
+            partial = directory.with_suffix(".partial")
+            partial.mkdir(exist_ok=True)
+            environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(compiler)}
+            command = [sys.executable, make, partial]
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
             partial.rename(directory)
     return directory

@@ -74,6 +74,19 @@ def test_runs_are_counted_as_the_plan_counts_them(tmp_path):
     assert {row["variant"] for row in rows if row["runner"] == "torch"} == {"float32", "compiled"}
 
 
+def test_files_for_other_cpus_do_not_count(tmp_path):
+    settings = SETTINGS | {"models": ["FireNet"], "runners": ["tvm"], "variants": ["float32", "float32_untuned"]}
+    keys = ("variant", "target")
+    files = [("float32", "llvm -mcpu=core-avx2"), ("float32_untuned", "llvm -mcpu=core-avx2"), ("float32_untuned", "x")]
+    more = {"model": "FireNet", "format": "so", "batch_size": 1, "file": "x", "sha256": ""}
+    entries = [dict(zip(keys, file, strict=True)) | more for file in files]
+    totals = [
+        campaign_estimate(settings, str(tmp_path), 10.0, entries, target)["total"]
+        for target in ("llvm -mcpu=core-avx2", "x", "")
+    ]
+    assert totals == [20, 10, 0]
+
+
 def test_an_app_takes_its_time_to_start(tmp_path):
     settings = {"runners": ["benchmark_model", "benchmark_apk"], "delegates": ["default", "gpu"], "models": ["FireNet"]}
     by_runner = {runner: estimated(tmp_path, **settings | {"runners": [runner]}) for runner in settings["runners"]}

@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from analysis.logs import parse
-from tests.runner_programs import RUNNERS, SHORT, edgebench, packages, start
+from tests.runner_programs import RUNNERS, SHORT, edgebench, packages, start, tvm_networks
 from tests.unit import colours
-
-MAKE = RUNNERS.parent / "tests/data/networks/make_tvm.py"
 
 
 @pytest.fixture(scope="module")
-def networks(tmp_path_factory):
-    """The directory of the networks: a library is of one kind of machine, so none is kept."""
-    if not shutil.which("g++"):
-        pytest.skip("needs g++, with which TVM links (Debian: g++)")
-    directory = tmp_path_factory.mktemp("networks")
-    done = subprocess.run(
-        [sys.executable, MAKE, directory],
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(packages("tvm"))},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return directory
+def networks():
+    return tvm_networks()
 
 
 def started(graph: Path, *arguments):

@@ -67,7 +67,11 @@ class EstimateError(Exception):
 
 
 def estimate(
-    settings: dict[str, Any], home: Path, speed_gmac_s: float, models: Sequence[dict[str, Any]]
+    settings: dict[str, Any],
+    home: Path,
+    speed_gmac_s: float,
+    models: Sequence[dict[str, Any]],
+    target: str | None = None,
 ) -> dict[str, Any]:
     """Estimate how long a host will measure from now on. Repeats are not foreseen.
 
@@ -79,6 +83,7 @@ def estimate(
         home: the host's directory of the campaign on the controller; it need not be there.
         speed_gmac_s: multiply-adds that the machine does in a second of float32 inference, in 1e9.
         models: the entries of the model manifest, as many as are known.
+        target: what libraries must be compiled for to run on the host.
 
     Returns:
         ``total`` runs of the host's plan; ``left`` of them that are wanted and not home; ``run_s``, mean seconds of a
@@ -87,7 +92,7 @@ def estimate(
     Raises:
         EstimateError: the speed is not above 0, or a flag that says how long a run lasts is no number.
     """
-    configurations = plan.combinations(settings, models)
+    configurations = plan.on_host(plan.combinations(settings, models), models, target)
     total = sum(len(members) for *_, members in plan.phases(settings, configurations))
     most = int(settings["max_repetitions"])
     sidecars = [_sidecar(path) for path in sorted(home.glob("runs/*.meta"))]

@@ -223,7 +223,32 @@ def phases(settings: dict[str, Any], members: list[dict[str, Any]]) -> list[tupl
     return parts
 
 
-def build(host: str, settings: dict[str, Any], models: list[dict[str, Any]], seed: int, timeout_s: int) -> list[dict]:
+def on_host(
+    found: Sequence[dict[str, Any]], models: Sequence[dict[str, Any]], target: str | None
+) -> list[dict[str, Any]]:
+    """Return the combinations that a host measures: those but for which there are only files for other kinds of CPU.
+
+    Args:
+        found: combinations of the campaign.
+        models: the entries of the model manifest.
+        target: what libraries must be compiled for to run on the host; None: it runs none that are for one target.
+    """
+    return [each for each in found if not (fit := _files_of(each, models)) or any(_is_for(one, target) for one in fit)]
+
+
+def for_host(models: Sequence[dict[str, Any]], target: str | None) -> list[dict[str, Any]]:
+    """Return the entries of the model manifest whose files are for any CPU, or for this target."""
+    return [entry for entry in models if _is_for(entry, target)]
+
+
+def build(
+    host: str,
+    settings: dict[str, Any],
+    models: list[dict[str, Any]],
+    seed: int,
+    timeout_s: int,
+    target: str | None = None,
+) -> list[dict]:
     """Return the rows of a host's plan in the order in which they run.
 
     Args:
@@ -233,10 +258,12 @@ def build(host: str, settings: dict[str, Any], models: list[dict[str, Any]], see
         models: the entries of the model manifest.
         seed: of the campaign; the same seed and host give the same order.
         timeout_s: the longest that one run may take, in seconds.
+        target: what libraries must be compiled for to run on the host; where they are for others only, a combination
+            is not in its plan.
 
     Raises:
-        PlanError: there is no file for a combination, something that is asked for goes with nothing else, or a word
-            cannot stand in a plan.
+        PlanError: there is no file for a combination, something that is asked for goes with nothing else, nothing is
+            left for this host, or a word cannot stand in a plan.
     """
     settings = DEFAULTS | settings
     for word in settings["flags"].split():
@@ -244,7 +271,14 @@ def build(host: str, settings: dict[str, Any], models: list[dict[str, Any]], see
             raise PlanError(f"'{word}' in campaign_flags is not of the form --name=value")
     asked = combinations(settings, models)
     _check_use(settings, asked, models)
-    configurations = [_configuration(each, _entry(each, models), settings["flags"], int(timeout_s)) for each in asked]
+    here = on_host(asked, models, target)
+    if not here:
+        raise PlanError(
+            f"nothing to measure on {host}: all files that are asked for are compiled for other CPUs than its own, "
+            f"{target or 'of which no target of TVM is known'}{_there_are(models)}"
+        )
+    own = for_host(models, target)
+    configurations = [_configuration(each, _entry(each, own), settings["flags"], int(timeout_s)) for each in here]
 
     # Each phase draws from an order of its own, so that a pilot does not change the blocks that follow.
     seeds = {"pilot": f"{seed}:{host}:pilot", "measure": f"{seed}:{host}", "profile": f"{seed}:{host}:profile"}
@@ -291,23 +325,38 @@ def _entry(asked: dict[str, Any], models: Sequence[dict[str, Any]]) -> dict[str,
     Raises:
         PlanError: there is none; the message has those that there are.
     """
+    if fitting := _files_of(asked, models):
+        return fitting[0]
     batch_size, input_size = asked["batch_size"], asked["input_size"]
-    format_ = FORMATS.get(asked["runner"], TFLITE)
-    wanted = (asked["model"], _file_variant(asked["runner"], asked["variant"]), format_)
+    batch = f" for batch size {batch_size}" if batch_size != 1 else ""
+    size = f" for input size {input_size}" if input_size else ""
+    raise PlanError(f"no model file {'.'.join(_wanted(asked))}{batch}{size}{_there_are(models, asked['model'])}")
+
+
+def _files_of(asked: dict[str, Any], models: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The entries that fit a combination: several where files are compiled for one kind of CPU each."""
+    batch_size, input_size = asked["batch_size"], asked["input_size"]
+    wanted = _wanted(asked)
 
     def fits(entry: dict[str, Any]) -> bool:
         of_batch, of_size = entry.get("batch_size"), entry.get("input_size")
         return (
             (entry["model"], entry["variant"], _format(entry)) == wanted
             and (of_size == input_size if input_size else not _size_mark(of_size, entry["file"]))
-            and (of_batch == batch_size or (of_batch is None and (format_ in ANY_BATCH or batch_size == 1)))
+            and (of_batch == batch_size or (of_batch is None and (wanted[-1] in ANY_BATCH or batch_size == 1)))
         )
 
-    if entry := next(filter(fits, models), None):
-        return entry
-    batch = f" for batch size {batch_size}" if batch_size != 1 else ""
-    size = f" for input size {input_size}" if input_size else ""
-    raise PlanError(f"no model file {'.'.join(wanted)}{batch}{size}{_there_are(models, asked['model'])}")
+    return list(filter(fits, models))
+
+
+def _wanted(asked: dict[str, Any]) -> tuple[str, str, str]:
+    """Model, variant and format of the file that a combination runs."""
+    runner = asked["runner"]
+    return asked["model"], _file_variant(runner, asked["variant"]), FORMATS.get(runner, TFLITE)
+
+
+def _is_for(entry: dict[str, Any], target: str | None) -> bool:
+    return entry.get("target") in (None, target)
 
 
 def _there_are(models: Sequence[dict[str, Any]], model: str = "") -> str:
