@@ -128,7 +128,11 @@ class Study:
     @cached_property
     def run_cells(self) -> list[Cell | None]:
         """The cell of each run; None where the log does not say which model it was."""
-        keys = zip(*(plain(self.runs[name]) for name in CELL), strict=True)
+        return self.cells_of_runs(self.runs)
+
+    def cells_of_runs(self, runs: pd.DataFrame) -> list[Cell | None]:
+        """The cell of each row of a part of the dataset's runs."""
+        keys = zip(*(plain(runs[name]) for name in CELL), strict=True)
         return [Cell(Machine(*k[:2]), k[2], k[3], self.place(Setting(*k[4:]))) if k[2] else None for k in keys]
 
     @cached_property
