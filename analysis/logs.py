@@ -17,7 +17,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from analysis import delegation, op_profile
+from analysis import delegation, op_profile, quality
 
 OK, INVALID, FAILED = "ok", "invalid", "failed"
 
@@ -52,6 +52,7 @@ class ToolRun:
         warnings: the tool's WARN lines.
         edgebench: the `EDGEBENCH name=json` lines of our runners.
         profile: what each operator took, where the run was asked for that.
+        evaluation: what the run classified, where it was asked for that; then it is `ok` and timed nothing.
     """
 
     status: str
@@ -84,6 +85,7 @@ class ToolRun:
     warnings: tuple[str, ...] = ()
     edgebench: dict[str, Any] = field(default_factory=dict)
     profile: op_profile.Profile | None = None
+    evaluation: quality.Evaluation | None = None
 
 
 class _UnusableError(Exception):
@@ -136,6 +138,7 @@ _SIZE = "The input model file size (MB): "
 _SESSION = "Initialized session in "
 _COUNT = "count="
 _EDGEBENCH = "EDGEBENCH "
+_EVALUATION = f"\n{_EDGEBENCH}evaluation="
 _PEAK = "Overall peak memory footprint (MB) via periodic monitoring: "
 _FAILED = "Benchmarking failed."
 _OTHER_TOOLS = {
@@ -266,6 +269,8 @@ def _read(text: str) -> ToolRun:
             raise _UnusableError("the log holds binary data (NUL bytes), as after a power cut or on a full disk")
         if _FAILED in text or "FATAL: " in text:
             raise _UnusableError(_complaints(text) or f"the tool says '{_FAILED}'")
+        if _EVALUATION in text:
+            return _evaluated(text, beside)
         printed = _printed(text, warnings)
     except _UnusableError as error:
         return ToolRun(status=FAILED, reason=str(error), warnings=beside.warnings, **beside.fields)
@@ -328,6 +333,21 @@ def _beside_usual(around: str) -> _Beside | None:
         return None
     beside = _beside(around)
     return None if beside.failure else beside
+
+
+def _evaluated(text: str, beside: _Beside) -> ToolRun:
+    """A run that classified images, by --evaluate, and timed nothing."""
+    if beside.doubts:
+        raise _UnusableError("; ".join(beside.doubts))
+    try:
+        evaluation = quality.parse(beside.fields["edgebench"].get("evaluation"))
+    except ValueError as error:
+        raise _UnusableError(f"the line 'EDGEBENCH evaluation' is not one of our runners' ({error})") from None
+    numbers = {
+        "init_time_ms": _one(text, _lines(text, _SESSION), _SESSION_LINE, "Initialized session"),
+        "model_size_mb": _one(text, _lines(text, _SIZE), _SIZE_LINE, "model size"),
+    }
+    return ToolRun(status=OK, warnings=beside.warnings, evaluation=evaluation, **beside.fields, **numbers)
 
 
 def _measured(text: str, beside: _Beside, printed: _Printed, warnings: Sequence[str] = ()) -> ToolRun:
