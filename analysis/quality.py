@@ -81,6 +81,36 @@ class Evaluation:
         return int(self.confusion_matrix.sum())
 
 
+def parse(told: object) -> Evaluation:
+    """What the line EDGEBENCH evaluation of a log tells. Raises ValueError where it tells no such thing: what it is."""
+    if not isinstance(told, dict) or not isinstance(told.get("classes"), list):
+        raise ValueError("it names no classes")
+    names = tuple(map(str, told["classes"]))
+    targets, predictions = (_classes(told.get(key), key) for key in ("labels", "predicted"))
+    texts = [told.get(key) for key in ("evaluated_on", "remark", "file_sha256")]
+    evaluated_on, remark, file_sha256 = (text if isinstance(text, str) else "" for text in texts)
+    counts = confusion_matrix(targets, predictions, len(names))
+    top_5 = told.get("top_5_correct")
+    if top_5 is not None and not (isinstance(top_5, int) and int(counts.trace()) <= top_5 <= len(targets)):
+        raise ValueError(f"top_5_correct is {top_5!r} of {len(targets)} images")
+    return Evaluation(
+        counts,
+        names,
+        evaluated_on=evaluated_on,
+        top_5_correct=top_5,
+        targets=targets,
+        predictions=predictions,
+        remark=remark,
+        file_sha256=file_sha256,
+    )
+
+
+def _classes(numbers: object, key: str) -> tuple[int, ...]:
+    if not isinstance(numbers, list) or not numbers or not all(type(number) is int for number in numbers):
+        raise ValueError(f"'{key}' is no list of classes")
+    return tuple(numbers)
+
+
 class Share(NamedTuple):
     """`count` of `total` images, as a share with its 95 % interval; NaN where there are no images."""
 

@@ -20,7 +20,7 @@ import pandas as pd
 from analysis.campaign import Dataset
 from analysis.delegation import NOT_AT_ALL, ON_CPU, PARTLY
 from analysis.entries import Entries
-from analysis.names import COLUMNS, CONFIGURATION, INTEGER, METRICS, OUT_OF_MEMORY, PILOT, PROFILE, slug
+from analysis.names import COLUMNS, CONFIGURATION, INTEGER, METRICS, NO_REPETITION, OUT_OF_MEMORY, slug
 from analysis.stats import Sample
 
 SETTING = CONFIGURATION[2:]  # all of a configuration but model and variant
@@ -121,8 +121,8 @@ class Study:
 
     @cached_property
     def runs(self) -> pd.DataFrame:
-        """One row per process execution that was to be a repetition; pilot and profile runs are in the dataset only."""
-        other = self.dataset.runs["phase"].isin((PILOT, PROFILE)).to_numpy()
+        """One row per process execution that was to be a repetition; the others are in the dataset only."""
+        other = self.dataset.runs["phase"].isin(NO_REPETITION).to_numpy()
         return self.dataset.runs[~other].reset_index(drop=True) if other.any() else self.dataset.runs
 
     @cached_property
