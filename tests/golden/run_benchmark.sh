@@ -18,6 +18,9 @@
 # A run that the machine disturbed is kept, with `invalid=<reason>` in its sidecar. When the plan is through, such runs, and
 # failed ones of configurations that worked at least once, are repeated as <run>.retry1, <run>.retry2, ...
 #
+# A run of phase evaluate says what the model takes images for. That is the same on a machine that is hot, busy or throttled, so
+# it does not wait for that to pass, nor is it invalid for it.
+#
 # With a maximum of repetitions above the minimum a configuration whose mean and speedups are known well enough, or that had no
 # valid run so far, leaves the blocks that follow, and stopping.tsv says when and why. After a pilot, the first lines of the plan,
 # iterations.tsv says how many iterations a process has from then on. Both stand once they are written. They need awk; without
@@ -811,6 +814,7 @@ set_unfit() {
       hot="$((temperature / 1000)) C, above $max_temperature_c C${hot:+; $hot}"
   fi
   set_throttled
+  if [ "$phase" = evaluate ]; then hot=$flat busy=$short && return 0; fi
   set_held_back "${throttled:-0}"
   [ -z "$held_back" ] || hot="${hot:+$hot; }the machine is held back: $held_back"
   { read -r _ _ _ processes _ <"$proc/loadavg"; } 2>/dev/null || return 0
@@ -1220,7 +1224,7 @@ measure() {
   put_known unfit "$hot${hot:+${busy:+; }}$busy"
   [ "$boot_id" = - ] || put boot_id "$boot_id"
   write_progress
-  [ "$idle_due" = no ] || [ -n "$hot$busy" ] || measure_idle
+  [ "$idle_due" = no ] || [ -n "$hot$busy" ] || [ "$phase" = evaluate ] || measure_idle
   put_machine_state before
   ticks_before=$ticks swapped_before=$pages_swapped count_before=$throttle_count governor_before=$current_governor throttled_before=$throttled
   swap_free_before=$swap_free_kb oom_kills_before=$oom_kills
@@ -1249,7 +1253,7 @@ measure() {
   set_free_kb
   set_failure
   reasons='' checks=''
-  [ "$exit_code" -ne 0 ] || [ -n "$failure" ] || set_reasons
+  [ "$exit_code" -ne 0 ] || [ -n "$failure" ] || [ "$phase" = evaluate ] || set_reasons
   put_known checks "$checks"
   put_known invalid "$reasons"
   case $failure in 'out of memory'*) leave_plan ;; esac # on record before the run counts
@@ -1653,7 +1657,7 @@ leave_plan() { # the configuration of this run, which found no memory: nor would
   case $phase$retry in
     pilot) left_in=0 ;;
     measure) left_in=$block ;;
-    *) left_in=$max_repetitions ;; # profiles and repeats come after all blocks
+    *) left_in=$max_repetitions ;; # profiles, evaluations and repeats come after all blocks
   esac
   leaver=$configuration
   n=$(n=0; for_each_line count_ok; echo "$n")
