@@ -227,15 +227,16 @@ def _entries(directory: Path, root: _Root) -> tuple[list[str], list[str]]:
     try:
         with os.scandir(directory) as entries:
             for entry in entries:
-                if entry.name.startswith("."):
+                name = entry.name
+                if name[0] == ".":
                     continue
                 if not entry.is_dir():
-                    files.append(entry.name)
+                    files.append(name)
                 elif entry.is_symlink():
                     # Following would count the runs of `latest -> 2026-11-20` twice.
                     root.problems.append(f"{root.name(Path(entry.path))}: a link to a directory, not followed")
                 else:
-                    directories.append(entry.name)
+                    directories.append(name)
     except OSError as error:
         root.problems.append(f"{root.place(directory)}: cannot be read ({error.strerror})")
     return sorted(files), sorted(directories)
