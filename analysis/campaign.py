@@ -320,14 +320,15 @@ def _table(columns: Mapping[str, list[Any]]) -> pa.Table:
     arrays = {}
     for name, values in columns.items():
         kind = COLUMNS[name]
+        if kind == LIST:
+            values = [value and list(map(float, value)) for value in values]
+        array = pa.array(values, _ARROW[kind])  # takes a third of the time that numpy takes for a None
         if kind == TEXT:
-            values = [value or "" for value in values]
+            array = array.fill_null("")
         elif kind == NUMBER:
             # Dividing printed microseconds leaves noise in the last bits, which would show in tables.
-            values = np.round(np.array(values, dtype=float), 9)
-        elif kind == LIST:
-            values = [value and list(map(float, value)) for value in values]
-        arrays[name] = pa.array(values, _ARROW[kind], from_pandas=False)
+            array = pa.array(np.round(array.to_numpy(zero_copy_only=False), 9), from_pandas=False)
+        arrays[name] = array
     return pa.table(arrays)
 
 
