@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from analysis import energy, kenning, layout, leases, logs, op_profile, sidecar, stats, validity
+from analysis import energy, kenning, layout, leases, logs, op_profile, sidecar, stats, usage, validity
 from analysis.entries import Entries, whole
 from analysis.errors import AnalysisError
 from analysis.layout import Found, HostLogs, LogFile
@@ -43,7 +43,7 @@ from analysis.names import (
     strange_schema,
 )
 from analysis.quality import Evaluation
-from analysis.usage import Usage
+from analysis.usage import Samples, Usage, Usages
 
 NOTHING_HOME = "nothing has come home"
 RunKey = tuple[str, str, str]  # campaign, host, log
@@ -71,7 +71,7 @@ class Dataset:
         idle: idle.tsv by (campaign, host), of hosts that measured what they take with nothing to do.
         energy: how the energy of each run is known whose host said something of a meter, see `energy.Told`.
         evaluations: what the runs classified that say so, by (campaign, host, log).
-        usage: what was used of the machine during the runs that say so, by the same.
+        usage: what the runs that say so used of the machine over time, by the same.
     """
 
     runs: pd.DataFrame
@@ -88,7 +88,7 @@ class Dataset:
     idle: dict[tuple[str, str], Lines] = field(default_factory=dict)
     energy: pd.DataFrame = field(default_factory=lambda: energy.frame([]))
     evaluations: dict[RunKey, Evaluation] = field(default_factory=dict)
-    usage: dict[RunKey, Usage] = field(default_factory=dict)
+    usage: Mapping[RunKey, Usage] = field(default_factory=dict)
 
 
 Spread = Callable[[Callable[..., Any], Iterable[Any]], Iterable[Any]]  # map(), or what does it elsewhere
@@ -118,7 +118,7 @@ def assemble(found: Found, where: str, spread: Spread = map) -> Dataset:
     hosts, plans, leased, profiles, iterations, stopping, idle, told = {}, {}, {}, [], {}, {}, {}, []
     unfinished: dict[tuple[str, str], str] = {}
     evaluations: dict[RunKey, Evaluation] = {}
-    usage: dict[RunKey, Usage] = {}
+    usages: dict[RunKey, Usage | Samples] = {}
     for part in spread(_read_hosts, _chunks([(host, campaigns.of_host[host.key]) for host in found.hosts])):
         tables.append(part.runs)
         hosts |= part.hosts
@@ -132,7 +132,7 @@ def assemble(found: Found, where: str, spread: Spread = map) -> Dataset:
         idle |= part.idle
         told += part.energy
         evaluations |= part.evaluations
-        usage |= part.usage
+        usages |= part.usages
     unfinished |= dict.fromkeys(campaigns.hosts_without_anything(), NOTHING_HOME)
     if not any(map(len, tables)):
         raise AnalysisError(f"{where}: none of the files holds a benchmark run; {layout.LAYOUT}")
@@ -154,7 +154,7 @@ def assemble(found: Found, where: str, spread: Spread = map) -> Dataset:
         idle=idle,
         energy=energy.frame(told),
         evaluations=evaluations,
-        usage=usage,
+        usage=Usages(usages),
     )
 
 
@@ -197,7 +197,7 @@ class _Part:
     idle: dict[tuple[str, str], Lines]
     energy: list[energy.Told]
     evaluations: dict[RunKey, Evaluation]
-    usage: dict[RunKey, Usage]
+    usages: dict[RunKey, Usage | Samples]
 
 
 @contextmanager
@@ -220,7 +220,7 @@ def _read_hosts(chunk: Sequence[tuple[HostLogs, Mapping[str, Any]]]) -> _Part:
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     unfinished: dict[tuple[str, str], str] = {}
     evaluations: dict[RunKey, Evaluation] = {}
-    usage: dict[RunKey, Usage] = {}
+    usages: dict[RunKey, Usage | Samples] = {}
     for host, asked in chunk:
         name = f"{host.campaign}/{host.host}"
         hosts[host.key] = _json(host.beside("host.json"), f"{name}/host.json", problems) or {}
@@ -239,7 +239,7 @@ def _read_hosts(chunk: Sequence[tuple[HostLogs, Mapping[str, Any]]]) -> _Part:
         idle_powers, damaged = energy.idle_powers(idle.get(host.key))
         problems += [f"{name}/idle.tsv: {text}" for text in damaged]
         told += energy.complete(found_rows, idle_powers)
-        for name_of_part, part in (("evaluation", evaluations), ("usage", usage)):
+        for name_of_part, part in (("evaluation", evaluations), ("usage", usages)):
             part |= {(*host.key, row["log"]): row[name_of_part] for row in found_rows if row.get(name_of_part)}
         # Host by host: a row as a dictionary is some kB.
         for column, values in columns.items():
@@ -255,7 +255,7 @@ def _read_hosts(chunk: Sequence[tuple[HostLogs, Mapping[str, Any]]]) -> _Part:
                 leased[host.key] = served
     return _Part(
         *(_table(columns), hosts, plans, problems, unfinished, leased, profiles, iterations, stopping, idle, told),
-        *(evaluations, usage),
+        *(evaluations, usages),
     )
 
 
@@ -587,6 +587,7 @@ def _measured_row(
         "retry": sidecar.integer(known, "retry"),
         "phase": phase,
         "macs": whole(entry.get("macs")),
+        "usage": usage.samples(known),
         **_delegation(run),
         **sidecar.phone(known),
     }

@@ -42,10 +42,10 @@ def charts(
 def _panels(study: Study) -> dict[Machine, Panels]:
     """What is drawn of each machine: by model and setting, of each configuration some runs."""
     found: dict[Machine, Panels] = defaultdict(lambda: defaultdict(dict))
-    for cell, runs in watched(study).items():
+    for cell, keys in watched(study).items():
         if (cell.machine, cell.setting) in study.charted:
-            at = dict.fromkeys(np.linspace(0, len(runs) - 1, _MOST_RUNS).round().astype(int).tolist())
-            some = [(runs[i][0], thinned(runs[i][1])) for i in at]
+            at = dict.fromkeys(np.linspace(0, len(keys) - 1, _MOST_RUNS).round().astype(int).tolist())
+            some = [(keys[i][2], thinned(study.dataset.usage[keys[i]])) for i in at]
             found[cell.machine][cell.model, cell.setting][cell] = some
     return found
 

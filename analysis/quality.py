@@ -39,6 +39,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -250,9 +251,14 @@ def mcnemar(targets: Sequence[int], predictions: Sequence[int], others: Sequence
         return McNemar(0, 0, math.nan)
     if not only_one + only_other:
         return McNemar(0, 0, 1.0)
+    return McNemar(only_one, only_other, _sign_test(only_one, only_one + only_other))
+
+
+@lru_cache(maxsize=1024)  # a millisecond each, and many machines find the same
+def _sign_test(count: int, total: int) -> float:
     from scipy.stats import binomtest
 
-    return McNemar(only_one, only_other, float(binomtest(only_one, only_one + only_other).pvalue))
+    return float(binomtest(count, total).pvalue)
 
 
 def _paired(one: Sequence[int], other: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from analysis import stats
+from analysis import across, stats
+from analysis.campaign import RunKey
 from analysis.logs import OK
 from analysis.names import INTEGER
 from analysis.study import Cell, Study, cell_key
@@ -17,19 +18,22 @@ from analysis.usage import Usage
 
 
 def of_study(study: Study) -> dict[str, pd.DataFrame]:
-    """The table on the use of CPU and memory, by file name without ending; {} where no run was watched."""
-    table = usage(study)
+    """The table on the use of CPU and memory, by file name without ending; {} where no run was watched.
+
+    Nor with many machines, of which all samples would have to be read: there is one in the report of a machine.
+    """
+    table = pd.DataFrame() if across.many(study) else usage(study)
     return {"usage": table} if len(table) else {}
 
 
-def watched(study: Study) -> dict[Cell, list[tuple[str, Usage]]]:
-    """Log and samples of the ok runs of each cell that were watched, in report order."""
-    told = study.dataset.usage
-    found: dict[Cell, list[tuple[str, Usage]]] = defaultdict(list)
+def watched(study: Study) -> dict[Cell, list[RunKey]]:
+    """The ok runs of each cell that were watched, in report order."""
+    told = set(study.dataset.usage)
+    found: dict[Cell, list[RunKey]] = defaultdict(list)
     keys = zip(*(study.runs[name] for name in ("campaign", "host", "log")), strict=True)
     for key, cell, status in zip(keys, study.run_cells, study.runs["status"], strict=True) if told else ():
-        if cell and status == OK and key in told and len(told[key].time_s):
-            found[cell].append((key[2], told[key]))
+        if cell and status == OK and key in told:
+            found[cell].append(key)
     return {cell: found[cell] for cell in sorted(found, key=cell_key)}
 
 
@@ -39,7 +43,10 @@ def usage(study: Study) -> pd.DataFrame:
     Means are over time within a run, then over runs with 95 % intervals; peaks are the greatest sample of any run.
     """
     found = watched(study)
-    rows = [dict(_row([used for _, used in of], study.max_df(cell.machine.campaign))) for cell, of in found.items()]
+    rows = [
+        dict(_row([study.dataset.usage[key] for key in keys], study.max_df(cell.machine.campaign)))
+        for cell, keys in found.items()
+    ]
     table = pd.DataFrame(rows, columns=_COLUMNS).astype({"of": "str", "n": INTEGER, "samples": INTEGER})
     return pd.concat([cell_columns(study, list(found)), table], axis=1)
 

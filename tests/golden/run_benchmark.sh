@@ -32,6 +32,8 @@
 # Where the machine has an energy meter, its readings from before a run to after it are in the sidecar, as they were read, and
 # those of the idle machine in idle.tsv.
 #
+# Where /proc tells, the sidecar has samples of the memory and the CPU time of the runner's processes.
+#
 # A phone, which is what has Android's dumpsys, also tells of its battery, its heat and its screen. It is kept awake while
 # it is plugged in, for what sleeps does not measure, and is left in peace when its battery runs low.
 #
@@ -73,11 +75,13 @@ energy_command_unit=w
 energy_interval_s=1 # between two readings
 energy_unlock=no # let everybody read RAPL's counters meanwhile
 idle_s=0 # how long the idle machine's power is looked at, once a block; 0 = not at all
+resources_s=1 # between two looks at memory and CPU time of the runner's processes; 0 = none
 governor='' # '' = as it is
 disable_turbo=no
 pin_cpus='' # '' = any
 nice=0
 longest_look_s=5 # a watchdog that took longer for one look, of a second, was asleep
+samples_at_a_pace=60 # of memory and CPU time; then twice the time is between two, so that a run of hours has some hundred
 max_swapped_kb=65536 # more in the swap than before the run: what is measured is the disk
 tab=$(printf '\t')
 newline='
@@ -126,6 +130,8 @@ start_runner() { # in the background, output to $log; sets runner_pid
       EDGEBENCH_ENERGY_COUNTERS=$energy_counters
       export EDGEBENCH_ENERGY_COUNTERS
     fi
+    EDGEBENCH_PROCESSES=$run_dir/tmp/processes
+    export EDGEBENCH_PROCESSES
     be_runner now
   ) </dev/null >"$log" 2>&1 &
   runner_pid=$!
@@ -141,6 +147,10 @@ set_runner_version() {
 
 end_outside() { # what runners have running that is none of their processes, as an app is, and outlives a kill of these
   :
+}
+
+set_family() { # family: the processes that a run is about; what a runner has outside of its own, it names itself
+  family=$runner_pid
 }
 
 # ---- Small tools ----
@@ -762,8 +772,12 @@ put_energy() { # the meter, and what it said from before the process to after it
   put energy.names "$meter_names"
   put_known energy.ranges "$meter_ranges"
   put energy.interval_s "$energy_interval_s"
-  samples=$(tr '\n' ' ' <"$run_dir/tmp/samples")
-  put energy.samples "${samples% }"
+  put_samples energy.samples samples
+}
+
+put_samples() { # $1 key, $2 file in tmp: its lines, with blanks between them
+  samples=$(tr '\n' ' ' <"$run_dir/tmp/$2")
+  put "$1" "${samples% }"
 }
 
 expect_idle() { [ "$meter" = none ] || [ "$idle_s" -eq 0 ] || idle_due=yes; }
@@ -1060,21 +1074,22 @@ keep_control() { # a helper that outlives a killed script, to put back what it c
 # ---- One run ----
 
 watchdog() { # ends the runner after timeout_s, or when memory runs out. Nobody is killed once the script itself is gone.
-  if [ "$reserve_kb" -eq 0 ] && [ "$meter" = none ] && [ -z "$already_set" ] && [ "$is_phone" = no ]; then
+  if [ "$reserve_kb" -eq 0 ] && [ "$meter" = none ] && [ -z "$already_set" ] && [ "$is_phone" = no ] && [ "$resources_s" -eq 0 ]; then
     doze "$timeout_s" watchdog
   else
-    seen=0 looked=0
+    seen=0 looked=0 look_due=$resources_s pace=$resources_s sampled=0
     set_now
     until_s=$((${now_s%%.*} + timeout_s))
     while [ "${now_s%%.*}" -lt "$until_s" ]; do
       earlier_s=${now_s%%.*}
-      doze 1 watchdog
+      if [ "$looked" -eq 0 ]; then look_at_beginning; else doze 1 watchdog; fi
       ! is_left_behind || exit 0
       [ "$reserve_kb" -eq 0 ] || look_at_memory
       # The bits since boot say nothing any more about this run, so somebody has to look while it lasts.
       [ -z "$already_set" ] || look_at_bits
       looked=$((looked + 1))
       [ "$meter" = none ] || [ $((looked % energy_interval_s)) -ne 0 ] || look_at_meter
+      [ "$looked" -ne "$look_due" ] || look_at_resources
       set_now
       # The uptime goes on while a phone sleeps; what a helper waits for does not.
       [ "$is_phone" = no ] || [ $((${now_s%%.*} - earlier_s)) -le "$longest_look_s" ] || : >"$run_dir/tmp/slept"
@@ -1113,6 +1128,60 @@ look_at_meter() { # the script's own last sample comes after all of these
   take_sample && [ ! -e "$run_dir/tmp/ended" ] && echo "$sample" >>"$run_dir/tmp/samples"
 }
 
+look_at_beginning() { # in the first second more often: the runner loads the model
+  for pause_s in $first_pauses; do
+    doze "$pause_s" watchdog
+    ! is_left_behind || exit 0
+    sample_resources
+  done
+  doze "$last_pause_s" watchdog
+}
+
+look_at_resources() {
+  sample_resources
+  sampled=$((sampled + 1))
+  [ $((sampled % samples_at_a_pace)) -ne 0 ] || pace=$((pace * 2))
+  look_due=$((looked + pace))
+}
+
+sample_resources() { # of the runner's processes together; a process has in its CPU time that of its children that have ended
+  set_family
+  rss_kb=0 cpu_ticks=0
+  while [ -n "$family" ]; do
+    children=
+    for member in $family; do
+      { read -r stat_line <"$proc/$member/stat"; } 2>/dev/null || continue
+      # shellcheck disable=SC2086
+      add_resources ${stat_line##*)}
+      offspring=
+      { read -r offspring <"$proc/$member/task/$member/children"; } 2>/dev/null
+      children="$children${offspring:+ $offspring}"
+    done
+    family=$children
+  done
+  [ "$rss_kb" -gt 0 ] || return 0 # it has ended
+  set_now
+  [ -e "$run_dir/tmp/ended" ] || echo "$now_s:$rss_kb:$cpu_ticks" >>"$run_dir/tmp/resources"
+}
+
+add_resources() { # what is in /proc/<pid>/stat from the state on
+  [ $# -ge 22 ] || return 0 # the name has a line of its own
+  cpu_ticks=$((cpu_ticks + ${12} + ${13} + ${14} + ${15})) # user, system; the same of children that have ended
+  rss_kb=$((rss_kb + ${22} * page_kb))
+}
+
+find_resources() { # page_kb; first_pauses and last_pause_s, a second in all; resources_s=0 where /proc says nothing
+  first_pauses='' last_pause_s=1 pages=0 size_kb=0
+  [ "$resources_s" -gt 0 ] || return 0
+  { read -r pages _ <"$proc/self/statm"; } 2>/dev/null
+  while read -r key value _; do
+    [ "$key" != VmSize: ] || { size_kb=$value && break; }
+  done 2>/dev/null <"$proc/self/status"
+  [ "$pages" -gt 0 ] && [ "$size_kb" -gt 0 ] || { resources_s=0 && return; }
+  page_kb=$((size_kb / pages))
+  ! sleep 0.01 2>/dev/null || first_pauses='0.1 0.2 0.3' last_pause_s=0.4
+}
+
 set_reserve() { # reserve_kb: with less memory available a runner is ended; 0 = nobody looks
   reserve_kb=0
   set_memory
@@ -1133,7 +1202,7 @@ measure() {
   [ "$free_kb" -ge "$min_free_kb" ] ||
     die 73 "disk full: $free_kb kB free in $run_dir, at least $min_free_kb kB wanted; make room and start again, nothing that was measured is lost"
   log=$run_dir/tmp/$run.log
-  (cd "$run_dir/tmp" && rm -f ./*.log ./*.meta slept timed_out throttled out_of_memory samples ended watchdog.sleeper)
+  (cd "$run_dir/tmp" && rm -f ./*.log ./*.meta slept timed_out throttled out_of_memory samples resources processes ended watchdog.sleeper)
   meta=
   for key in campaign host run block repetition phase model variant runner threads delegate batch_size input_size timeout_s model_file model_sha256; do
     eval "put $key \"\$$key\""
@@ -1180,6 +1249,7 @@ measure() {
   { read -r throttled_during <"$run_dir/tmp/throttled"; } 2>/dev/null || throttled_during=
   put_known during.throttled "$throttled_during"
   put_energy
+  [ ! -e "$run_dir/tmp/resources" ] || put_samples resources.samples resources
   set_free_kb
   set_failure
   reasons='' checks=''
@@ -1867,6 +1937,7 @@ run_campaign() {
   set_reserve
   set_control
   find_meter
+  find_resources
   set_now
   begun_s=$now_s
   set_free_kb

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from analysis.campaign import Dataset
+from analysis.names import EVALUATE, MEASURE
 from analysis.quality import Evaluation, confusion_matrix
 from analysis.usage import PROCESS, Usage
 from tests.unit.datasets import dataset, run
@@ -78,7 +79,7 @@ def rows(hosts: tuple[str, ...] = tuple(HOSTS), repetitions: int = 3) -> list[di
             for (runner, variant), (file, ms, mb) in CONFIGURATIONS.items():
                 end = "_evaluate" if repetition is None else f"_r{repetition:02}"
                 log = f"{host}/runs/{len(found) + 1:04}_DigitCNN.{variant}.{runner}.t1{end}.log"
-                about = {"phase": "evaluate"} if repetition is None else {"phase": "measure", "block": repetition}
+                about = {"phase": EVALUATE} if repetition is None else {"phase": MEASURE, "block": repetition}
                 if repetition:
                     about["avg_inference_ms"] = ms * slowness * noise.gauss(1, 0.01)
                     about["memory_overall_mb"] = mb + noise.random()
@@ -99,11 +100,11 @@ def classifiers(some: list[dict[str, Any]] | None = None, **parts: Any) -> Datas
     found = dataset(some, hosts={key: facts[key] for key in facts if any(row["host"] == key[1] for row in some)})
     keys = {(row["campaign"], row["host"], row["log"]): row for row in some}
     evaluations = {
-        key: evaluation(row["host"], row["variant"]) for key, row in keys.items() if row["phase"] == "evaluate"
+        key: evaluation(row["host"], row["variant"]) for key, row in keys.items() if row["phase"] == EVALUATE
     }
     used = {
         key: usage(row["host"], row["runner"], row["variant"], row["repetition"])
         for key, row in keys.items()
-        if row["phase"] == "measure"
+        if row["phase"] == MEASURE
     }
     return replace(found, **{"evaluations": evaluations, "usage": used} | parts)

@@ -272,6 +272,13 @@ def test_what_a_newer_kit_adds_is_no_violation(demo):
             "energy.samples is '120.25 1000', expected samples like 120.5:1000,2000 121.5:1010,2005, or -",
             id="samples",
         ),
+        pytest.param(
+            RUN,
+            "complete=1",
+            "resources.samples=120.5:51200\ncomplete=1",
+            "resources.samples is '120.5:51200', expected samples like 120.5:51200:150 121.5:51200:250, or -",
+            id="samples of memory and CPU time",
+        ),
     ],
 )
 def test_each_violation_is_one_line(demo, file, old, new, said, capsys):
