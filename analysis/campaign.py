@@ -216,7 +216,8 @@ def _without_collector() -> Iterator[None]:
 def _read_hosts(chunk: Sequence[tuple[HostLogs, Mapping[str, Any]]]) -> _Part:
     """Read some hosts, each with its campaign.json."""
     problems: list[str] = []
-    hosts, plans, leased, rows, profiles, iterations, stopping, idle, told = {}, {}, {}, [], [], {}, {}, {}, []
+    hosts, plans, leased, profiles, iterations, stopping, idle, told = {}, {}, {}, [], {}, {}, {}, []
+    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     unfinished: dict[tuple[str, str], str] = {}
     evaluations: dict[RunKey, Evaluation] = {}
     usages: dict[RunKey, Usage | Samples] = {}
@@ -241,7 +242,8 @@ def _read_hosts(chunk: Sequence[tuple[HostLogs, Mapping[str, Any]]]) -> _Part:
         for name_of_part, part in (("evaluation", evaluations), ("usage", usages)):
             part |= {(*host.key, row["log"]): row[name_of_part] for row in found_rows if row.get(name_of_part)}
         # Host by host: a row as a dictionary is some kB.
-        rows += map(_in_order, found_rows)
+        for column, values in columns.items():
+            values += [row.get(column) for row in found_rows]
         if not host.partial:
             there = _originals(host)
             if left := _left(host, due, there):
@@ -252,7 +254,7 @@ def _read_hosts(chunk: Sequence[tuple[HostLogs, Mapping[str, Any]]]) -> _Part:
             if served := _leases(host.beside("leases.json"), f"{name}/leases.json", problems):
                 leased[host.key] = served
     return _Part(
-        *(_table(rows), hosts, plans, problems, unfinished, leased, profiles, iterations, stopping, idle, told),
+        *(_table(columns), hosts, plans, problems, unfinished, leased, profiles, iterations, stopping, idle, told),
         *(evaluations, usages),
     )
 
@@ -311,23 +313,24 @@ _ARROW = {TEXT: pa.large_string(), INTEGER: pa.int64(), NUMBER: pa.float64(), LI
 _PANDAS = {_ARROW[TEXT]: pd.StringDtype(na_value=math.nan), _ARROW[INTEGER]: pd.Int64Dtype()}
 
 
-def _table(rows: Sequence[tuple[Any, ...]]) -> pa.Table:
-    """From values in the order of `COLUMNS`; None is unknown: '' in text, NaN in numbers.
+def _table(columns: Mapping[str, list[Any]]) -> pa.Table:
+    """From the values of `COLUMNS`; None is unknown: '' in text, NaN in numbers.
 
     Arrow's tables are small, and quick to send between processes and to join.
     """
-    in_columns = zip(*rows, strict=True) if rows else [()] * len(COLUMNS)
-    columns = {}
-    for (name, kind), values in zip(COLUMNS.items(), in_columns, strict=True):
+    arrays = {}
+    for name, values in columns.items():
+        kind = COLUMNS[name]
+        if kind == LIST:
+            values = [value and list(map(float, value)) for value in values]
+        array = pa.array(values, _ARROW[kind])  # takes a third of the time that numpy takes for a None
         if kind == TEXT:
-            values = [value or "" for value in values]
+            array = array.fill_null("")
         elif kind == NUMBER:
             # Dividing printed microseconds leaves noise in the last bits, which would show in tables.
-            values = np.round(np.array(values, dtype=float), 9)
-        elif kind == LIST:
-            values = [value and list(map(float, value)) for value in values]
-        columns[name] = pa.array(values, _ARROW[kind], from_pandas=False)
-    return pa.table(columns)
+            array = pa.array(np.round(array.to_numpy(zero_copy_only=False), 9), from_pandas=False)
+        arrays[name] = array
+    return pa.table(arrays)
 
 
 def _frame(tables: Sequence[pa.Table]) -> pd.DataFrame:
@@ -352,10 +355,6 @@ def _outliers(runs: pd.DataFrame) -> pd.Series:
     return found
 
 
-_UNKNOWN = dict.fromkeys(COLUMNS)
-_in_order = itemgetter(*COLUMNS)
-
-
 # --- Rows --------------------------------------------------------------------------------------------------------
 
 
@@ -366,7 +365,7 @@ def _rows(
     plan: Lines | None,
     problems: list[str],
 ) -> Iterator[dict[str, Any]]:
-    """One row for each process execution of a host, in the order of its logs."""
+    """One row for each process execution of a host, in the order of its logs; what it has not is unknown."""
     planned = _Planned(plan)
     lookup = _Lookup(campaign, host.host)
     about_host = {
@@ -498,7 +497,7 @@ def _foreign_row(run: ToolRun) -> dict[str, Any]:
     model, variant = model_and_variant(run.graph)
     phase = PROFILE if run.profile else EVALUATE if run.evaluation else MEASURE
     status, reason = _of_phase(phase, *_judged(run, validity.doubts(run, {})))
-    return _UNKNOWN | {
+    return {
         "model": model,
         "variant": variant,
         "runner": _runner(run, "name") or "benchmark_model",
@@ -551,7 +550,7 @@ def _measured_row(
         warnings.append(f"the machine did not become fit to measure: {unfit}")
     sizes = {name: sidecar.integer(known, name) for name in ("batch_size", "input_size")}
     entry = lookup.entries.of(known.get("model_sha256", ""), model, variant, runner, **sizes)
-    row = _UNKNOWN | {
+    row = {
         "model": model,
         "variant": variant,
         "runner": runner,

@@ -38,8 +38,9 @@ def opened(engine: str | None, found: Found) -> Iterator[Spread]:
         # Where forking is safe it is quick, and works in whatever program uses this.
         context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
         try:
-            # What they have from this process is never theirs to tidy, and looking through it copies its memory.
-            with ProcessPoolExecutor(cpus(), context, initializer=gc.freeze) as pool:
+            # What they have from this process is not theirs to tidy, and looking through it copies its memory; what
+            # they read holds no cycles.
+            with ProcessPoolExecutor(cpus(), context, initializer=gc.disable) as pool:
                 yield pool.map
         except BrokenExecutor as error:
             raise AnalysisError(

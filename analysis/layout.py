@@ -7,9 +7,9 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from analysis import archives
 from analysis.errors import AnalysisError
@@ -28,8 +28,7 @@ _OF_KENNING = tuple(f'"{key}"'.encode() for key in (*KENNING_STEPS, KENNING_MATR
 class LogFile(NamedTuple):
     """One log; `name` is its path below the argument it was found through; `sidecar` is None where there is none.
 
-    Paths are text here: making a Path costs as much as reading the file. And a tuple goes to another process in a third
-    of the time that a dataclass takes.
+    Paths are text here: making a Path costs as much as reading the file.
     """
 
     path: str
@@ -71,6 +70,11 @@ class HostLogs:
     logs: tuple[LogFile, ...]
     strays: tuple[str, ...] = ()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To other processes logs go as plain tuples, which takes a third of the time of named ones."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return _sent, (values | {"logs": tuple(map(tuple, self.logs))},)
+
     @property
     def key(self) -> tuple[str, str]:
         return self.campaign, self.host
@@ -79,6 +83,11 @@ class HostLogs:
         """The file of this name in the first directory that has it."""
         first, *others = (directory / name for directory in self.directories)
         return next(filter(_is_file, (first, *others)), first) if others else first
+
+
+def _sent(values: dict[str, Any]) -> HostLogs:
+    """What was sent from another process."""
+    return HostLogs(**values | {"logs": tuple(map(LogFile._make, values["logs"]))})
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,15 +227,16 @@ def _entries(directory: Path, root: _Root) -> tuple[list[str], list[str]]:
     try:
         with os.scandir(directory) as entries:
             for entry in entries:
-                if entry.name.startswith("."):
+                name = entry.name
+                if name[0] == ".":
                     continue
                 if not entry.is_dir():
-                    files.append(entry.name)
+                    files.append(name)
                 elif entry.is_symlink():
                     # Following would count the runs of `latest -> 2026-11-20` twice.
                     root.problems.append(f"{root.name(Path(entry.path))}: a link to a directory, not followed")
                 else:
-                    directories.append(entry.name)
+                    directories.append(name)
     except OSError as error:
         root.problems.append(f"{root.place(directory)}: cannot be read ({error.strerror})")
     return sorted(files), sorted(directories)

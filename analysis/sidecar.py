@@ -187,10 +187,9 @@ def phone(facts: Mapping[str, str]) -> dict[str, Any]:
 
 def rise(facts: Mapping[str, str], counter: str) -> int | None:
     """By how much a counter of the machine rose during the run; None where it is not there, or began anew."""
-    first, last = "before." + counter, "after." + counter
-    if facts.get(first) == facts.get(last):
-        return None if integer(facts, first) is None else 0
-    early, late = integer(facts, first), integer(facts, last)
+    first, last = facts.get("before." + counter), facts.get("after." + counter)
+    early = _integer(first)
+    late = early if first == last else _integer(last)
     return None if early is None or late is None or late < early else late - early
 
 
@@ -216,7 +215,7 @@ def cpu_shares(facts: Mapping[str, str]) -> tuple[float | None, float | None]:
         return None, None
     spent = list(map(operator.sub, after, before))
     total = sum(spent)
-    if total <= 0:
+    if not 0 < total < math.inf:
         return None, None
     user, nice, system, _, _, irq, softirq, steal = spent
     own = None
@@ -227,11 +226,11 @@ def cpu_shares(facts: Mapping[str, str]) -> tuple[float | None, float | None]:
     return 100 * steal / total, None if other is None else 100 * other / total
 
 
-def _ticks(facts: Mapping[str, str], key: str) -> list[int] | None:
+def _ticks(facts: Mapping[str, str], key: str) -> list[float] | None:
     """user nice system idle iowait irq softirq steal; the guests' times behind them are parts of user and nice."""
     words = facts.get(key, "").split(None, 8)[:8]
     try:
-        return list(map(int, words)) if len(words) == 8 else None
+        return list(map(float, words)) if len(words) == 8 else None
     except ValueError:
         return None
 

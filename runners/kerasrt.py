@@ -38,6 +38,9 @@ from protocol import (
     random_arrays,
 )
 
+PREDICTED_BATCHES = 100
+"""That one call of model.predict gets where nothing is timed: what it does around them takes most of its time."""
+
 
 def import_runtime() -> str:
     """Import all that measuring needs; return the runtime's version."""
@@ -84,9 +87,12 @@ def load(parameters: Parameters, shapes: Shapes) -> Model:
     sizes = asked_shapes(inputs, shapes)
     arrays = [numpy.zeros(size, wanted.dtype) for wanted, size in zip(inputs, sizes)]
     try:
-        infer, fill = (traced if parameters.compile else predicted)(model, arrays)
+        infer, fill, infer_of = (traced if parameters.compile else predicted)(model, arrays)
     except Exception as error:  # TensorFlow's
         raise explained(error, "Failed to make the model ready") from None
+    shape = list(sizes[0])
+    if not parameters.compile:
+        shape[0] *= PREDICTED_BATCHES
     return Model(
         infer,
         functools.partial(prepare_inputs, inputs, arrays, fill),
@@ -95,25 +101,27 @@ def load(parameters: Parameters, shapes: Shapes) -> Model:
             "call": "tf.function" if parameters.compile else "model.predict",
             "tensorflow": tensorflow.__version__,
         },
-        classifier=classifier_of(inputs, sizes, infer, fill),
+        classifier=classifier_of(inputs, shape, infer_of),
     )
 
 
 Fill = Callable[[int, Any], None]
 
 
-def predicted(model: Any, arrays: list[Any]) -> tuple[Callable[[], Any], Fill]:
-    """Return model.predict of the inputs, and what gives an input its values, by its index."""
+def predicted(model: Any, arrays: list[Any]) -> tuple[Call, Fill, Callable[[Any], Any]]:
+    """Return model.predict of the inputs, what gives an input its values by its index, and the same of other images.
+
+    It makes batches of the measured size of however many images it gets.
+    """
     import numpy
 
+    batch_size = arrays[0].shape[0]
+    infer = functools.partial(model.predict, batch_size=batch_size, verbose=0)
     given = arrays if len(arrays) > 1 else arrays[0]
-    batch = arrays[0].shape[0]  # else batches of more than 32 are cut
-    return functools.partial(model.predict, given, batch_size=batch, verbose=0), lambda index, values: numpy.copyto(
-        arrays[index], values
-    )
+    return functools.partial(infer, given), lambda index, values: numpy.copyto(arrays[index], values), infer
 
 
-def traced(model: Any, arrays: list[Any]) -> tuple[Callable[[], Any], Fill]:
+def traced(model: Any, arrays: list[Any]) -> tuple[Call, Fill, Callable[[Any], Any]]:
     """The same of a tf.function that is traced here, for inputs of these shapes.
 
     Raises:
@@ -130,13 +138,13 @@ def traced(model: Any, arrays: list[Any]) -> tuple[Callable[[], Any], Fill]:
 
     forward.get_concrete_function()
 
-    def infer() -> Any:
-        return tensorflow.nest.map_structure(to_numpy, forward(*tensors))
+    def infer(*given: Any) -> Any:
+        return tensorflow.nest.map_structure(to_numpy, forward(*(given or tensors)))
 
     def fill(index: int, values: Any) -> None:
         tensors[index] = tensorflow.constant(values)
 
-    return infer, fill
+    return infer, fill, infer
 
 
 def to_numpy(tensor: Any) -> Any:
@@ -144,19 +152,16 @@ def to_numpy(tensor: Any) -> Any:
     return tensor.numpy()
 
 
-def classifier_of(
-    inputs: Sequence[Input], sizes: Sequence[Sequence[int]], infer: Callable[[], Any], fill: Fill
-) -> Classifier | None:
+def classifier_of(inputs: Sequence[Input], shape: Sequence[int], infer: Callable[[Any], Any]) -> Classifier | None:
     """Return how the model classifies images; None unless it has one input."""
     if len(inputs) != 1:
         return None
 
     def classify(images: Any) -> Any:
-        fill(0, images)
-        outputs = infer()
-        return outputs[0] if isinstance(outputs, list | tuple) else outputs
+        outputs = infer(images)
+        return outputs[0] if isinstance(outputs, (list, tuple)) else outputs
 
-    return Classifier(sizes[0], inputs[0].dtype, None, classify)
+    return Classifier(shape, inputs[0].dtype, None, classify)
 
 
 def prepare_inputs(inputs: Sequence[Input], arrays: Sequence[Any], fill: Fill) -> Call | None:

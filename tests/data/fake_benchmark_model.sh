@@ -2,7 +2,7 @@
 # Stands in for TensorFlow's official benchmark_model where it cannot be had: its streams, exit codes and lines (TF 2.19
 # and later), with made-up numbers, or those that a test gives. Measures nothing.
 graph=
-num_runs=50 given_runs= evaluate=
+num_runs=50 given_runs='' evaluate=''
 avg_us=${FAKE_AVG_US:-60255.5} std_us=${FAKE_STD_US:-20630} timed=${FAKE_TIMED:-}
 unconsumed=
 for argument; do

@@ -19,6 +19,7 @@ MAKE = ROOT / "tests/data/networks/make_keras.py"
 IMPORTED = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
+sys.modules.update({"sklearn": None, "scipy": None})  # which the model builder has, and Keras does without
 import kerasrt
 kerasrt.import_runtime()
 from importlib import metadata
