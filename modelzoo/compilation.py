@@ -62,7 +62,7 @@ class Compiler:
         if targets.runs_here(wanted.target):
             minutes = max(minutes, round(self.minutes, 2))
         had = entry.tuning_minutes or 0
-        return f"it had {had:g} minutes of tuning, it can have {minutes:g}" if had < minutes else None
+        return f"it is tuned for {had:g} of {minutes:g} minutes" if had < minutes else None
 
     def left_out(self, wanted: Wanted) -> str | None:
         """Why there can be no such library, None where there can."""
@@ -144,8 +144,9 @@ class Compiler:
         )
         if is_tuned(wanted) and entry.tuned_kernels < entry.kernels:
             say(
-                f"warning: {wanted.key}: {entry.kernels - entry.tuned_kernels} of its kernels are not tuned, which may "
-                "make it many times slower; give it more minutes (--tvm-minutes, benchmark_models_tvm_minutes)"
+                f"warning: {wanted.key}: {entry.kernels - entry.tuned_kernels} of its {entry.kernels} kernels are not "
+                "tuned, which may make it many times slower; give it more minutes (--tvm-minutes, "
+                "benchmark_models_tvm_minutes)"
             )
         return entry
 
