@@ -24,6 +24,7 @@ from modelzoo.training import how_it_ended
 
 # In the words of convert_tvm.py.
 RECORDS, SPENT = "database_tuning_record.json", "tuning.json"
+OF_GRAPH = ("weights", "weights_seed", "remark", "parameters", "macs", "activation_mb", "input_size")
 FACTS = ("kernels", "tuned_kernels", "tuning_minutes", "arithmetic")
 
 
@@ -125,10 +126,8 @@ class Compiler:
                 wanted,
                 directory,
                 source="build",
-                **{name: getattr(graph, name) for name in ("weights", "weights_seed", "parameters", "macs")},
-                activation_mb=graph.activation_mb,
+                **{name: getattr(graph, name) for name in OF_GRAPH},
                 batch_size=wanted.batch_size,
-                input_size=graph.input_size,
                 **{name: facts.get(name) for name in FACTS},
                 compiled_from_sha256=graph.sha256,
                 recipe=recipe,
