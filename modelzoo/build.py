@@ -198,7 +198,7 @@ class Build(Source):
     def provide(self, wanted: Sequence[Wanted], directory: Path, say: Say) -> Iterator[Entry | Failure]:
         libraries = [each for each in wanted if each.format == "so"]
         files = [each for each in wanted if each.format != "so"]
-        _, absent = inspect(self, [graph_of(each) for each in libraries], directory, say)
+        _, absent = inspect(self, [graph_of(each) for each in libraries], directory, say=lambda _: None)
         graphs = {graph_of(each) for each in libraries if graph_of(each).key in absent}
         failed: dict[str, str] = {}
         for result in self._provide_files(list(dict.fromkeys([*files, *graphs])), directory, say):
