@@ -34,6 +34,7 @@ _BESIDE = (
     "classes",
     "weight_sparsity",
     "weight_clusters",
+    "remark",
 )
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*\Z")
 
