@@ -122,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
         default=["tflite"],
         metavar="NAME,...",
         help=f"of {','.join(FORMATS)}; pt2 (torch.export) and onnx hold float32 models of PyTorch, so is a library "
-        "that TVM compiles from the TFLite file of float32 or int8, keras and npz (images held out, whatever the "
+        "that TVM compiles from the TFLite file of float32 or int8; keras and npz (images held out, whatever the "
         "variants) of DigitCNN and MobileNetV2, npz of FireNet too; default: tflite",
     )
     ensuring.add_argument(
