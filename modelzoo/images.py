@@ -109,7 +109,7 @@ class Shuffled:
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
+class Source:
     """A data set before it is decoded.
 
     Attributes:
@@ -143,7 +143,7 @@ def load(
         training_images: how many to decode, where not all are needed.
     """
     source = _digits(size, digits) if option == datasets.DIGITS else _files(Path(option), size)
-    training, held_out = _split(source)
+    training, held_out = split(source)
     parts, unreadable = [], {}
     for indices in (training[:training_images], held_out):
         pixels, none = source.decoded(indices)
@@ -160,7 +160,7 @@ def load(
     return parts[0], parts[1]
 
 
-def _split(source: _Source) -> tuple[np.ndarray, np.ndarray]:
+def split(source: Source) -> tuple[np.ndarray, np.ndarray]:
     """Return the indices of training and held-out images, in random order; the latter not more than are needed."""
     everything = np.random.default_rng(SPLIT_SEED).permutation(len(source.labels))
     if source.held_out is None:
@@ -176,7 +176,7 @@ def _split(source: _Source) -> tuple[np.ndarray, np.ndarray]:
     return training, held_out
 
 
-def _digits(size: int, classes: tuple[str, ...]) -> _Source:
+def _digits(size: int, classes: tuple[str, ...]) -> Source:
     """Handwritten digits, 8 x 8 pixels of 0..16 enlarged; in as many classes as are named, by the remainder."""
     found = load_digits()
     grey = found.images[..., np.newaxis] * (255 / LARGEST_DIGIT_VALUE)
@@ -184,10 +184,10 @@ def _digits(size: int, classes: tuple[str, ...]) -> _Source:
     def decoded(indices: np.ndarray) -> tuple[np.ndarray, dict[int, Path]]:
         return np.repeat(scaled(grey[indices], size), 3, axis=-1), {}
 
-    return _Source(classes, found.target % len(classes), None, decoded)
+    return Source(classes, found.target % len(classes), None, decoded)
 
 
-def _files(directory: Path, size: int) -> _Source:
+def _files(directory: Path, size: int) -> Source:
     """Images of any size, JPEG, PNG, GIF (the first picture) or BMP."""
     by_class = datasets.classes(directory)
     files = [file for each in by_class.values() for file in each]
@@ -208,7 +208,7 @@ def _files(directory: Path, size: int) -> _Source:
                 count += 1
         return pixels[:count], unreadable
 
-    return _Source(
+    return Source(
         tuple(by_class), labels, None if own is None else np.array([file.stem in own for file in files]), decoded
     )
 

@@ -89,17 +89,24 @@ def test_a_local_host_may_use_the_controllers_files(play, tmp_path):
 
 
 def test_runners_batch_and_input_sizes_say_which_files_are_there(play, tmp_path, source_dir):
-    """`compiled` is what the runner torch makes of the float32 file; an archive of PyTorch takes any batch."""
+    """`compiled` is what torch and keras make of the float32 file; archives of theirs take any batch.
+
+    Images held out are taken where they are, unless nobody is to evaluate.
+    """
     wanted = ["Tiny.float32.b8.s448.tflite", "Tiny.float32.s448.tflite", "Tiny.float32.s448.pt2"]
+    wanted += ["Tiny.float32.s448.keras", "Tiny.held_out.s448.npz"]
     for name in wanted:
-        head = b"PK\3\4" if name.endswith("pt2") else b"\0\0\0\0TFL3"
+        head = b"\0\0\0\0TFL3" if name.endswith("tflite") else b"PK\3\4"
         (source_dir / name).write_bytes(head + name.encode())
-    done = play(
-        campaign_variants=["float32", "compiled"],
-        campaign_runners=["litert", "torch", "benchmark_model"],
-        campaign_batch_sizes=[1, 8],
-        campaign_input_sizes=[448],
-    )
+    settings = {
+        "campaign_variants": ["float32", "compiled"],
+        "campaign_runners": ["litert", "torch", "benchmark_model", "keras"],
+        "campaign_batch_sizes": [1, 8],
+        "campaign_input_sizes": [448],
+    }
+    assert play(**settings, campaign_evaluate=False).rc == 0
+    assert not (tmp_path / "host/models" / wanted[-1]).exists()
+    done = play(**settings)
     assert done.rc == 0, done.stdout
     assert sorted(path.name for path in (tmp_path / "host/models").glob("[!.]*")) == sorted(wanted)
 

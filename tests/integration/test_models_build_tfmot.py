@@ -99,12 +99,17 @@ def test_a_directory_of_images_of_two_classes(tmp_path):
 
     said = []
     builder = training(tmp_path / "cache", dataset=find(str(fire)))
-    outcome = ensure(builder, [Wanted("FireNet", "int8", batch_size=5)], tmp_path / "models", said.append)
+    wanted = [Wanted("FireNet", "int8", batch_size=5), Wanted("FireNet", "held_out", "npz", batch_size=None)]
+    outcome = ensure(builder, wanted, tmp_path / "models", said.append)
 
     assert outcome.failed == []
-    (entry,) = outcome.models
-    assert (entry.weights, entry.evaluated_on, entry.evaluated_images, entry.classes) == ("fire", "fire", 12, 2)
+    entry, images = outcome.models
+    assert (entry.weights, entry.evaluated_on, entry.evaluated_images, entry.classes) == ("fire", "fire", 13, 2)
     assert entry.correct_images >= 10
+    with np.load(outcome.directory / images.file, allow_pickle=False) as held_out:
+        assert (held_out["images"].shape, images.evaluated_images) == ((13, 128, 128, 3), 13)
+        assert held_out["classes"].tolist() == ["Fire", "NonFire"]
+        assert held_out["scale"] == pytest.approx(1 / 255)
     assert (
         f"training: 2 of 50 images cannot be read and are left out: {fire / 'Fire/24.jpg'}, {fire / 'NonFire/00.jpg'}"
         in said
@@ -118,6 +123,7 @@ def test_held_out_images_are_others_and_a_file_that_is_not_compressed_is_refused
         for number in range(8):
             (few / name / f"{number}.png").write_text("no image")
     program = """
+import images
 import numpy as np
 
 def reason(action, *arguments):
@@ -127,15 +133,18 @@ def reason(action, *arguments):
         return str(error)
 
 said = []
-labels = np.arange(400) % 4 // 3
-numbered = it.Images(("a", "b"), np.arange(400), labels)
+labels = np.arange(8000) % 4 // 3
+few, many = (images.Source(("a", "b"), some, None, None) for some in (labels[:400], labels))
+own = images.Source(("a", "b"), labels[:400], np.arange(400) < 40, None)
 print(json.dumps({
-    "halves": [[half.pixels.tolist() for half in it.split(numbered)] for _ in range(2)],
-    "shares": [half.labels.mean() for half in it.split(numbered)],
+    "halves": [[half.tolist() for half in images.split(few)] for _ in range(2)],
+    "shares": [labels[half].mean() for source in (few, many) for half in images.split(source)],
+    "most": [len(half) for half in images.split(many)],
+    "own": [sorted(half.tolist()) for half in images.split(own)],
     "pruned": reason(it.check, "pruned_dynamic_range", {"weight_sparsity": 0.014}),
     "clustered": reason(it.check, "clustered_dynamic_range", {"weight_clusters": 255}),
     "plain": reason(it.check, "dynamic_range", {"weight_sparsity": 0.014, "weight_clusters": 255}),
-    "unreadable": reason(it.load, sys.argv[1], said.append),
+    "unreadable": reason(lambda: it.load(sys.argv[1], 128, say=said.append)),
     "left_out": said,
 }))
 """
@@ -147,7 +156,9 @@ print(json.dumps({
     assert [trained_on, held_out] == again
     assert sorted(trained_on + held_out) == list(range(400))
     assert len(held_out) == 100
-    assert said["shares"] == [0.25, 0.25]
+    assert said["shares"] == [0.25] * 4
+    assert said["most"] == [6000, 1000]
+    assert said["own"] == [list(range(40, 400)), list(range(40))]
     assert said["pruned"] == "pruned_dynamic_range has a sparsity of 0.01, at least 0.45 expected"
     assert said["clustered"] == "clustered_dynamic_range has 255 distinct weights in a channel, 8 expected"
     assert said["plain"] is None

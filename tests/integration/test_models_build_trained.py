@@ -118,10 +118,11 @@ def saved(model):
     return open(f"{sys.argv[1]}/it.keras", "rb").read()
 
 again = loaded("MobileNetV2", theirs, 2)
+keras.utils.clear_session()  # Layers are numbered anew, as in another process.
 digits = it.NETWORKS["DigitCNN"].build(2, None)
 digits.save_weights(small)
 first = saved(digits)
-keras.utils.clear_session()  # Layers are numbered anew, as in another process.
+keras.utils.clear_session()
 time.sleep(1.1)  # Keras says in its files when they were saved, to the second.
 second = saved(loaded("DigitCNN", small, 2))
 print(json.dumps({

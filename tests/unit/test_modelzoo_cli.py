@@ -75,6 +75,12 @@ def test_all_there(modelzoo, source_dir, tmp_path):
         "weight_sparsity": None,
         "weight_clusters": None,
         "remark": None,
+        "target": None,
+        "kernels": None,
+        "tuned_kernels": None,
+        "tuning_minutes": None,
+        "compiled_from_sha256": None,
+        "arithmetic": None,
     }
     assert done.stderr.splitlines()[-1].startswith("ready in ")
     assert json.loads(modelzoo(*command).stdout)["changed"] is False
@@ -98,6 +104,7 @@ def test_check_changes_nothing(modelzoo, tmp_path):
         "dir": str(tmp_path / "cache/models/build-random"),
         "models": [],
         "failed": [],
+        "left_out": [],
     }
     assert "would build MobileNet.float32: not there yet" in done.stderr
     assert not (tmp_path / "cache").exists()
@@ -292,4 +299,28 @@ def test_images_held_out_are_wanted_where_there_are_some_whatever_the_variants(m
     assert [entry["file"] for entry in json.loads(modelzoo(*command, "--formats=tflite,npz").stdout)["models"]] == [
         "MobileNet.float32.tflite",
         "MobileNet.held_out.npz",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--tvm-targets=llvm -mcpu=core-avx2;cuda", "TVM target 'cuda': 'cuda' is not understood; expected is"),
+        ("--tvm-minutes=-1", "'-1': a number of minutes, 0 or above, expected"),
+        ("--tvm-minutes=soon", "'soon': a number of minutes, 0 or above, expected"),
+    ],
+)
+def test_targets_and_minutes_that_are_none(modelzoo, option, message):
+    done = modelzoo("ensure", "--models=MobileNet", option)
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+def test_a_library_for_each_target(modelzoo):
+    done = modelzoo(
+        *("ensure", "--check", "--models=MobileNet", "--variants=float32_untuned", "--formats=so"),
+        *("--tvm-targets=-mcpu=core-avx2;-mcpu=cortex-a72", "--tvm-targets=-mcpu=haswell"),
+    )
+    assert [line.split()[2] for line in done.stderr.splitlines() if line.startswith("would build")] == [
+        f"MobileNet.float32_untuned.{cpu}.so:" for cpu in ("core-avx2", "cortex-a72", "haswell")
     ]

@@ -40,6 +40,7 @@ _BESIDE = (
     "tuning_minutes",
     "compiled_from_sha256",
     "arithmetic",
+    "remark",
 )
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*\Z")
 
