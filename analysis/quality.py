@@ -58,6 +58,8 @@ class Evaluation:
         evaluated_on: name of the data set; '' = not known.
         top_5_correct: images whose true class is among the five likeliest; None = not known.
         targets, predictions: class of each image, by number and in the same order; () = not known.
+        remark: what to know of the images, as who made their file says: that the model may have seen them.
+        file_sha256: of the file that holds the images; '' = not known.
     """
 
     confusion_matrix: NDArray[np.int64]
@@ -66,6 +68,8 @@ class Evaluation:
     top_5_correct: int | None = None
     targets: tuple[int, ...] = ()
     predictions: tuple[int, ...] = ()
+    remark: str = ""
+    file_sha256: str = ""
 
     @property
     def images(self) -> int:
