@@ -505,6 +505,7 @@ def _foreign_row(run: ToolRun) -> dict[str, Any]:
         "phase": phase,
         "warnings": "; ".join(run.warnings),
         **_delegation(run),
+        **_how(run),
         **_measurements(run),
     }
 
@@ -579,6 +580,7 @@ def _measured_row(
         "phase": phase,
         "macs": whole(entry.get("macs")),
         **_delegation(run),
+        **_how(run),
         **sidecar.phone(known),
     }
     if status != FAILED:
@@ -639,6 +641,30 @@ def _delegation(run: ToolRun) -> dict[str, Any]:
         "delegated_nodes": run.delegated_nodes,
         "graph_nodes": run.graph_nodes,
     }
+
+
+def _how(run: ToolRun) -> dict[str, Any]:
+    """What a runner says of how it computes: by which call, for which CPU, in which type, with how many tuned kernels."""
+    identity = run.edgebench.get("runner")
+    if not isinstance(identity, dict) or _HOW.isdisjoint(identity):
+        return {}
+    kernels = {name: identity.get(name) for name in ("kernels", "tuned_kernels")}
+    return {
+        **{name: _text(identity.get(name)) for name in ("call", "arithmetic")},
+        **{name: n if type(n) is int and 0 <= n < 10**9 else None for name, n in kernels.items()},
+        "target": _target(identity.get("target")),
+    }
+
+
+_HOW = frozenset(("call", "target", "arithmetic", "kernels", "tuned_kernels"))
+
+
+def _target(told: Any) -> str:
+    """'llvm -mcpu=core-avx2': what TVM compiled for, which its runner may tell in parts."""
+    if not isinstance(told, dict):
+        return _text(told)
+    parts = (f"-{name}={told[name]}" for name in ("mtriple", "mcpu") if _text(told.get(name)))
+    return " ".join((_text(told.get("kind")), *parts)).strip()
 
 
 def _measurements(run: ToolRun) -> dict[str, Any]:

@@ -39,8 +39,10 @@ from analysis import (
     plots_compression,
     plots_energy,
     plots_ops,
+    plots_scenario,
     plots_sweeps,
     plotted,
+    scenario,
     stats,
     sweeps,
     tables,
@@ -127,6 +129,7 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
         **tables_ops.tables(study, baseline),
         **tables_energy.of_study(study, summary, baseline),
         **tables_compression.of_study(study, summary, baseline),
+        **scenario.of_study(study, summary),
         **tables_quality.of_study(study),
         **(_of_many(study, speedups) if across.many(study) else {}),
     }
@@ -140,7 +143,7 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
         **{name: table for name, table in optional.items() if len(table)},
     }
     as_they_are = ("summary", "effects", "trust", "decisions", "cost", "study_findings", "across", "threads")
-    as_they_are += ("phones", "energy_meters", "energy", "sweeps", "lab_questions", "trade_off")
+    as_they_are += ("phones", "energy_meters", "energy", "sweeps", "lab_questions", "trade_off", "scenario_claims")
     return Report(
         study=study,
         baseline=baseline,
@@ -158,6 +161,10 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
             **{
                 f"compression_{study.stems[machine]}": grids.compression(study, part)
                 for machine, part in (across.by_machine(made["compression"]) if "compression" in made else {}).items()
+            },
+            **{
+                f"scenario_{study.stems[machine]}": grids.scenario(study, part)
+                for machine, part in (across.by_machine(made["scenario"]) if "scenario" in made else {}).items()
             },
         },
         findings=[
@@ -234,6 +241,7 @@ def charts(report: Report) -> list[Chart]:
     found += [Chart(*chart) for chart in plots_ops.charts(study, report.tables.get("op_profile"))]
     found += [Chart(*chart) for chart in plots_energy.charts(study, report.tables.get("energy"))]
     found += [Chart(*chart) for chart in plots_compression.charts(study, report.tables.get("compression"))]
+    found += [Chart(*chart) for chart in plots_scenario.charts(study, report.tables.get("scenario"))]
     return [*found, *_charts_of_sweeps(report), *_charts_across(report), *_charts_over_time(report)]
 
 
@@ -441,7 +449,7 @@ def render(report: Report, todo: Sequence[Chart], plots_directory: Path) -> dict
     study, speedups = report.study, report.tables["speedup"]
     drawn = _drawn(todo, plots_directory)
     beside = [*opening.energy(study, report.tables.get("energy")), *findings.growth_in_short(report.tables)]
-    compression = report.tables.get("compression")
+    compression, of_scenario = (report.tables.get(name) for name in ("compression", "scenario"))
     metrics = report.metrics if len(study.charted) <= _ALL_METRICS_EMBEDDED else [report.metric]
     context = {
         "report": report,
@@ -461,6 +469,8 @@ def render(report: Report, todo: Sequence[Chart], plots_directory: Path) -> dict
         "speedups": tables.by_place(study, speedups),
         "energy": tables.by_place(study, report.tables["energy"]) if "energy" in report.tables else {},
         "compression": across.by_machine(compression) if compression is not None else {},
+        "scenario": {} if of_scenario is None else across.by_machine(of_scenario),
+        "scenario_notes": [] if of_scenario is None else scenario.notes(of_scenario),
         "compression_notes": [] if compression is None else tables_compression.notes(study, compression),
         "not_reported": [m for m in report.metrics if not any(f"{s}_{m}" in drawn for s in study.charted.values())],
         "charts": drawn,
