@@ -644,7 +644,7 @@ def _delegation(run: ToolRun) -> dict[str, Any]:
 
 
 def _how(run: ToolRun) -> dict[str, Any]:
-    """What a runner says of how it computes: by which call, for which CPU, in which type, with how many tuned kernels."""
+    """What a runner says of how it computes: by which call, for which CPU, in which type, how tuned."""
     identity = run.edgebench.get("runner")
     if not isinstance(identity, dict) or _HOW.isdisjoint(identity):
         return {}

@@ -171,7 +171,10 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
             *findings.findings(study, speedups, effects, study_findings),
             *findings.of_sweeps(study, of_sweeps),
         ],
-        notices=findings.notices(study, trust, speedups, decisions, made.get("energy_meters"), made.get("phones")),
+        notices=findings.notices(
+            *(study, trust, speedups, decisions),
+            *(made.get(name) for name in ("energy_meters", "phones", "scenario")),
+        ),
     )
 
 
@@ -448,7 +451,8 @@ def render(report: Report, todo: Sequence[Chart], plots_directory: Path) -> dict
     """report.html and report.md, whose charts are in `plots_directory`."""
     study, speedups = report.study, report.tables["speedup"]
     drawn = _drawn(todo, plots_directory)
-    beside = [*opening.energy(study, report.tables.get("energy")), *findings.growth_in_short(report.tables)]
+    beside = opening.scenario(study, report.tables.get("scenario"))
+    beside += [*opening.energy(study, report.tables.get("energy")), *findings.growth_in_short(report.tables)]
     compression, of_scenario = (report.tables.get(name) for name in ("compression", "scenario"))
     metrics = report.metrics if len(study.charted) <= _ALL_METRICS_EMBEDDED else [report.metric]
     context = {

@@ -411,7 +411,7 @@ def scenario(study: Study, table: pd.DataFrame) -> Grid:
 
 
 def scenario_on_machines(study: Study, table: pd.DataFrame) -> Grid:
-    """The speedups of `scenario.scenario` beside each other: a row for each way to run a model, a column per machine."""
+    """The speedups of `scenario.scenario`: a row for each way to run a model, a column for each machine."""
     machines = list(dict.fromkeys(map(Machine, table["campaign"], table["host"])))
     found: dict[tuple[str, str, str], dict[Machine, str]] = defaultdict(dict)
     for name, row in zip(row_names(table), table.itertuples(), strict=True):

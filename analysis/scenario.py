@@ -149,9 +149,7 @@ def scenario(study: Study, summary: pd.DataFrame, found: Mapping[Group, Sequence
     of_machine = table.groupby(["campaign", "host"], sort=False)
     for p_value, p_holm in (("p_value", "p_holm"), ("accuracy_p_value", "accuracy_p_holm")):
         table[p_holm] = of_machine[p_value].transform(stats.holm)
-    table["verdict"] = [
-        row.verdict or stats.verdict(row.ci_low, row.ci_high, row.p_holm) for row in table.itertuples()
-    ]
+    table["verdict"] = [row.verdict or stats.verdict(row.ci_low, row.ci_high, row.p_holm) for row in table.itertuples()]
     table["accuracy_verdict"] = [row.accuracy_verdict or _verdict_of_pairs(row) for row in table.itertuples()]
     return table
 
@@ -218,7 +216,8 @@ def _compared(study: Study, baseline: Cell | None, cell: Cell) -> dict[str, Any]
 def _notes(study: Study, cell: Cell, baseline: Cell | None, how: Mapping[str, Any]) -> Iterator[str]:
     """What has to be said beside the numbers of a row."""
     if baseline and baseline.setting.threads != cell.setting.threads:
-        yield f"the baseline has {baseline.setting.threads or 'an unknown number of'} threads"
+        threads = baseline.setting.threads
+        yield f"the baseline has {tables.count(threads, 'thread') if threads else 'an unknown number of threads'}"
     if cell in study.untuned:
         yield f"{study.untuned[cell]}, which its variant does not say"
     if cell.setting.runner in _TVM and how["kernels"] is None and not cell.variant.endswith(UNTUNED):
@@ -305,7 +304,8 @@ class _Evaluated:
             return _Accuracy(quality.share(right, images), str(entry.get("evaluated_on") or ""), None, (note,))
         is_other = any(variant == cell.variant for variant, *_ in mine)
         return _Accuracy(
-            quality.share(0, 0), notes=("what was evaluated is another file than what was measured",) if is_other else ()
+            quality.share(0, 0),
+            notes=("what was evaluated is another file than what was measured",) if is_other else (),
         )
 
 
@@ -388,6 +388,13 @@ def notes(table: pd.DataFrame) -> list[str]:
             "Rows by another program than the baseline's compare programs: what calling it costs and how its kernels "
             "are made are in the speedup, and not the model's format alone."
         )
+    compiled = table[table["call"].eq("tf.function") & table["speedup"].notna()].head(1)
+    for row in compiled.itertuples():
+        found.append(
+            f"Called as a compiled function the same {row.model} is "
+            f"{tables.with_interval(row.speedup, row.ci_low, row.ci_high)} times as fast as {row.baseline}: so much of "
+            "a speedup over it is the price of that call."
+        )
     known = table[table["accuracy_percent"].notna()]
     said = known[["model", "evaluated_on", "evaluated_images", "accuracy_from"]].drop_duplicates()
     found += [
@@ -450,7 +457,7 @@ def kennings_claims(study: Study, table: pd.DataFrame) -> pd.DataFrame:
         where = {**machine._asdict(), "platform": study.platforms[machine], "model": model}
         for claim in _CLAIMS:
             row = _most_like(claim, of_model)
-            facts = where | {"claim": claim.name}
+            facts = dict.fromkeys(_CLAIM_TEXTS, "") | where | {"claim": claim.name}
             facts |= {"label": row.label, "baseline": row.baseline, "remark": row.remark} if row else {}
             difference = 100 * (claim.accuracy - _NATIVE_ACCURACY)
             rows += [
@@ -460,17 +467,16 @@ def kennings_claims(study: Study, table: pd.DataFrame) -> pd.DataFrame:
             ]
     found = pd.DataFrame(rows, columns=_CLAIM_COLUMNS)
     numbers = dict.fromkeys(("claimed", "value", "ci_low", "ci_high"), "float64")
-    return found.fillna({name: "" for name in _CLAIM_COLUMNS if name not in numbers}).astype(
-        dict.fromkeys(_CLAIM_COLUMNS, "str") | numbers
-    )
+    return found.astype(dict.fromkeys(_CLAIM_COLUMNS, "str") | numbers)
 
 
 _CLAIM_COLUMNS = ("campaign", "host", "platform", "model", "claim", "label", "baseline", "quantity", "claimed")
 _CLAIM_COLUMNS += ("value", "ci_low", "ci_high", "verdict", "amount", "remark")
+_CLAIM_TEXTS = ("label", "baseline", "amount", "remark")
 
 
 def _most_like(claim: _Claim, table: pd.DataFrame) -> tuple | None:
-    """The row with the claim's runner and variant that was measured; of TVM what is untuned, if there is nothing else."""
+    """The first row with a claim's runner and variant that was measured; of TVM an untuned one if there is no other."""
     there = table[table["runner"].isin(claim.runners) & (table["n"] > 0)]
     for variant in (claim.variant, claim.variant + UNTUNED):
         for row in there[there["variant"] == variant].itertuples():

@@ -364,7 +364,7 @@ def _dominates(study: Study, cell: Cell, other: Cell) -> bool:
 def is_less(
     exact: Iterable[tuple[float | None, float | None]], samples: Iterable[Sequence[stats.Sample]], max_df: float
 ) -> bool:
-    """Whether one side takes less in each pair of samples beyond noise, and no more in what is known exactly of both."""
+    """Whether one side is less in each pair of samples beyond noise, and not more in what is known exactly of both."""
     if any(mine > its for mine, its in exact if pd.notna(mine) and pd.notna(its)):
         return False
     return all(_less(*pair, max_df) > 0 for pair in samples)

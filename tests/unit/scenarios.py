@@ -46,7 +46,6 @@ def rows(
             model=model,
             variant=variant,
             runner=runner,
-            delegate="default" if runner == "litert" else "none",
             repetition=block,
             block=block,
             avg_inference_ms=ms * slowness * noise.gauss(1, 0.01),
