@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from analysis import energy, kenning, layout, leases, logs, op_profile, sidecar, stats, validity
+from analysis import energy, kenning, layout, leases, logs, op_profile, sidecar, stats, usage, validity
 from analysis.entries import Entries, whole
 from analysis.errors import AnalysisError
 from analysis.layout import Found, HostLogs, LogFile
@@ -30,6 +30,7 @@ from analysis.names import (
     COLUMNS,
     CONFIGURATION,
     DEFAULT_METRIC,
+    EVALUATE,
     INTEGER,
     LIST,
     MEASURE,
@@ -42,7 +43,7 @@ from analysis.names import (
     strange_schema,
 )
 from analysis.quality import Evaluation
-from analysis.usage import Usage
+from analysis.usage import Samples, Usage, Usages
 
 NOTHING_HOME = "nothing has come home"
 RunKey = tuple[str, str, str]  # campaign, host, log
@@ -70,7 +71,7 @@ class Dataset:
         idle: idle.tsv by (campaign, host), of hosts that measured what they take with nothing to do.
         energy: how the energy of each run is known whose host said something of a meter, see `energy.Told`.
         evaluations: what the runs classified that say so, by (campaign, host, log).
-        usage: what was used of the machine during the runs that say so, by the same.
+        usage: what the runs that say so used of the machine over time, by the same.
     """
 
     runs: pd.DataFrame
@@ -87,7 +88,7 @@ class Dataset:
     idle: dict[tuple[str, str], Lines] = field(default_factory=dict)
     energy: pd.DataFrame = field(default_factory=lambda: energy.frame([]))
     evaluations: dict[RunKey, Evaluation] = field(default_factory=dict)
-    usage: dict[RunKey, Usage] = field(default_factory=dict)
+    usage: Mapping[RunKey, Usage] = field(default_factory=dict)
 
 
 Spread = Callable[[Callable[..., Any], Iterable[Any]], Iterable[Any]]  # map(), or what does it elsewhere
@@ -117,7 +118,7 @@ def assemble(found: Found, where: str, spread: Spread = map) -> Dataset:
     hosts, plans, leased, profiles, iterations, stopping, idle, told = {}, {}, {}, [], {}, {}, {}, []
     unfinished: dict[tuple[str, str], str] = {}
     evaluations: dict[RunKey, Evaluation] = {}
-    usage: dict[RunKey, Usage] = {}
+    usages: dict[RunKey, Usage | Samples] = {}
     for part in spread(_read_hosts, _chunks([(host, campaigns.of_host[host.key]) for host in found.hosts])):
         tables.append(part.runs)
         hosts |= part.hosts
@@ -131,7 +132,7 @@ def assemble(found: Found, where: str, spread: Spread = map) -> Dataset:
         idle |= part.idle
         told += part.energy
         evaluations |= part.evaluations
-        usage |= part.usage
+        usages |= part.usages
     unfinished |= dict.fromkeys(campaigns.hosts_without_anything(), NOTHING_HOME)
     if not any(map(len, tables)):
         raise AnalysisError(f"{where}: none of the files holds a benchmark run; {layout.LAYOUT}")
@@ -153,7 +154,7 @@ def assemble(found: Found, where: str, spread: Spread = map) -> Dataset:
         idle=idle,
         energy=energy.frame(told),
         evaluations=evaluations,
-        usage=usage,
+        usage=Usages(usages),
     )
 
 
@@ -196,7 +197,7 @@ class _Part:
     idle: dict[tuple[str, str], Lines]
     energy: list[energy.Told]
     evaluations: dict[RunKey, Evaluation]
-    usage: dict[RunKey, Usage]
+    usages: dict[RunKey, Usage | Samples]
 
 
 @contextmanager
@@ -218,7 +219,7 @@ def _read_hosts(chunk: Sequence[tuple[HostLogs, Mapping[str, Any]]]) -> _Part:
     hosts, plans, leased, rows, profiles, iterations, stopping, idle, told = {}, {}, {}, [], [], {}, {}, {}, []
     unfinished: dict[tuple[str, str], str] = {}
     evaluations: dict[RunKey, Evaluation] = {}
-    usage: dict[RunKey, Usage] = {}
+    usages: dict[RunKey, Usage | Samples] = {}
     for host, asked in chunk:
         name = f"{host.campaign}/{host.host}"
         hosts[host.key] = _json(host.beside("host.json"), f"{name}/host.json", problems) or {}
@@ -230,14 +231,14 @@ def _read_hosts(chunk: Sequence[tuple[HostLogs, Mapping[str, Any]]]) -> _Part:
                 tables[host.key] = table
         due = None if plan is None else _due(plan, stopping.get(host.key), host.key in iterations)
         found_rows = list(_rows(host, asked, hosts[host.key], plan, problems))
-        problems += [*_doubled(name, found_rows), *op_profile.problems(found_rows)]
+        problems += [*_doubled(name, found_rows), *op_profile.problems(found_rows), *_not_evaluated(found_rows)]
         problems += [*(f"{stray}: a sidecar without a log" for stray in host.strays)]
         if any(row.get("profile") for row in found_rows):
             profiles.append(op_profile.frame(found_rows))
         idle_powers, damaged = energy.idle_powers(idle.get(host.key))
         problems += [f"{name}/idle.tsv: {text}" for text in damaged]
         told += energy.complete(found_rows, idle_powers)
-        for name_of_part, part in (("evaluation", evaluations), ("usage", usage)):
+        for name_of_part, part in (("evaluation", evaluations), ("usage", usages)):
             part |= {(*host.key, row["log"]): row[name_of_part] for row in found_rows if row.get(name_of_part)}
         # Host by host: a row as a dictionary is some kB.
         rows += map(_in_order, found_rows)
@@ -252,7 +253,7 @@ def _read_hosts(chunk: Sequence[tuple[HostLogs, Mapping[str, Any]]]) -> _Part:
                 leased[host.key] = served
     return _Part(
         *(_table(rows), hosts, plans, problems, unfinished, leased, profiles, iterations, stopping, idle, told),
-        *(evaluations, usage),
+        *(evaluations, usages),
     )
 
 
@@ -451,6 +452,12 @@ class _Planned:
         return line | {"retry": repeat[1]} if line else {}
 
 
+def _not_evaluated(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """A sentence for each run that was to classify images and did not: it is in no count of failed repetitions."""
+    failed = (row for row in rows if row["phase"] == EVALUATE and row["status"] == FAILED)
+    return [f"{row['log']}: classified nothing: {row['reason']}" for row in failed]
+
+
 _PAIR = itemgetter("block", *CONFIGURATION)
 
 
@@ -489,7 +496,7 @@ _BLOCK_BYTES = 65_536
 def _foreign_row(run: ToolRun) -> dict[str, Any]:
     """A run that only its log tells about."""
     model, variant = model_and_variant(run.graph)
-    phase = PROFILE if run.profile else MEASURE
+    phase = PROFILE if run.profile else EVALUATE if run.evaluation else MEASURE
     status, reason = _of_phase(phase, *_judged(run, validity.doubts(run, {})))
     return _UNKNOWN | {
         "model": model,
@@ -504,6 +511,7 @@ def _foreign_row(run: ToolRun) -> dict[str, Any]:
         "reason": reason,
         "phase": phase,
         "warnings": "; ".join(run.warnings),
+        "evaluation": run.evaluation,
         **_delegation(run),
         **_how(run),
         **_measurements(run),
@@ -535,6 +543,8 @@ def _measured_row(
     phase = known.get("phase", MEASURE)
     if run.profile and phase == MEASURE:
         phase = PROFILE  # asked for by the campaign's flags, not by the plan
+    elif run.evaluation:
+        phase = EVALUATE
     status, reason = _of_phase(phase, status, reason)
     steal, other = sidecar.cpu_shares(known)
     warnings = list(run.warnings)
@@ -579,12 +589,13 @@ def _measured_row(
         "retry": sidecar.integer(known, "retry"),
         "phase": phase,
         "macs": whole(entry.get("macs")),
+        "usage": usage.samples(known),
         **_delegation(run),
         **_how(run),
         **sidecar.phone(known),
     }
     if status != FAILED:
-        row.update(_measurements(run))
+        row.update(_measurements(run), evaluation=run.evaluation)
     if "energy.meter" in known:
         row["energy"] = energy.of_run(known, run if status != FAILED else None)
     return row
@@ -603,7 +614,7 @@ _NO_REPETITION = {
 
 
 def _of_phase(phase: str, status: str, reason: str) -> tuple[str, str]:
-    """Status and reason of a run that may be no repetition; if it is none, it is never ok."""
+    """Status and reason of a run that may be no repetition; what its times are no good for is never ok."""
     if phase not in _NO_REPETITION or status == FAILED:
         return status, reason
     return INVALID, f"{phase}: {reason or _NO_REPETITION[phase]}"

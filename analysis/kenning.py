@@ -253,6 +253,8 @@ def _usage(content: Mapping[str, Any], warnings: list[str]) -> Usage | None:
     if None in (time_s, memory) or not len(time_s) == len(memory) == len(cpus) or not all(cpus):
         warnings.append(f"{_USAGE}_* is not read: it holds other things than numbers, or not as many of each")
         return None
+    if len(time_s) < 2:
+        return None  # the first sample has no CPU time
     return Usage(
         of=MACHINE,
         time_s=tuple(time - time_s[0] for time in time_s[1:]),

@@ -27,6 +27,7 @@ ELSEWHERE = {
     "scenario": "speed, accuracy and size of each way to run a model",
     "scenario_claims": "what Kenning's documentation says of that",
     "quality": "how well configurations classify",
+    "agreement": "how they differ from the model itself",
     "phones": "batteries, power supplies and screens of phones",
     "sweeps": "times over batch and input sizes",
     "lab_questions": "what latency grows with",

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import special  # scipy.stats costs half a second to import
 
 from analysis import kenning, quality, stats, tables
 from analysis.across import absence, means_of, size_mb
@@ -24,6 +23,7 @@ from analysis.quality import Evaluation, Share
 from analysis.study import Cell, Machine, Study, cell_key, plain, texts, variant_key
 from analysis.sweeps import is_less
 from analysis.tables_compression import HIGHER, LOWER
+from analysis.tables_quality import Classified, classified
 
 BASELINE = "baseline"  # the verdict of the row that the others are compared with
 SAME, ANOTHER = "the same", "another"  # program as the baseline's
@@ -31,7 +31,6 @@ ON_HOST, IN_MANIFEST = "host", "campaign.json"  # where an accuracy was measured
 
 _NATIVE = ("keras", f"{kenning.RUNNER}tensorflow", f"{kenning.RUNNER}torch", f"{kenning.RUNNER}pytorch", "torch")
 _TVM = ("tvm", f"{kenning.RUNNER}tvm")
-_Z = float(special.ndtri(1 - stats.ALPHA / 2))
 _HOW = ("call", "target", "arithmetic", "kernels", "tuned_kernels")
 
 Group = tuple[Machine, str, tuple[int | None, int | None]]  # machine, model, batch and input size
@@ -101,9 +100,10 @@ def scenario(study: Study, summary: pd.DataFrame, found: Mapping[Group, Sequence
 
     `speedup` is the baseline's mean time / this one's, with its interval, paired by block where the plan paired;
     `size_reduction` the baseline's file size / this one's, exact. `accuracy_difference_points` is this one's accuracy
-    less the baseline's on the same images, with Agresti and Min's interval, and McNemar's test. p-values are corrected
-    over the rows of one machine, those of time and those of accuracy. `dominated_by` are the rows of the same model
-    that are faster beyond noise, right in as many of the same images, and no larger; '' = on the Pareto front.
+    less the baseline's on the same images, with its interval, see `quality.difference`, and McNemar's test. p-values
+    are corrected over the rows of one machine, those of time and those of accuracy. `dominated_by` are the rows of the
+    same model that are faster beyond noise, right in as many of the same images, and no larger; '' = on the Pareto
+    front.
     """
     times, memory = (means_of(study, summary, metric) for metric in (DEFAULT_METRIC, "memory_overall_mb"))
     evaluated = _Evaluated(study)
@@ -146,9 +146,12 @@ def scenario(study: Study, summary: pd.DataFrame, found: Mapping[Group, Sequence
     table = pd.concat(
         [tables.cell_columns(study, cells), pd.DataFrame(rows, columns=_COLUMNS).astype(types)], axis="columns"
     )
-    of_machine = table.groupby(["campaign", "host"], sort=False)
-    for p_value, p_holm in (("p_value", "p_holm"), ("accuracy_p_value", "accuracy_p_holm")):
-        table[p_holm] = of_machine[p_value].transform(stats.holm)
+    machine, file = ["campaign", "host"], ["campaign", "host", "model", "runner", "variant"]
+    table["p_holm"] = table.groupby(machine, sort=False)["p_value"].transform(stats.holm)
+    # A file at several numbers of threads is one comparison of accuracy.
+    once = table.assign(accuracy_p_holm=table["accuracy_p_value"].mask(table.duplicated(file)))
+    once["accuracy_p_holm"] = once.groupby(machine, sort=False)["accuracy_p_holm"].transform(stats.holm)
+    table["accuracy_p_holm"] = once.groupby(file, sort=False)["accuracy_p_holm"].transform("first")
     table["verdict"] = [row.verdict or stats.verdict(row.ci_low, row.ci_high, row.p_holm) for row in table.itertuples()]
     table["accuracy_verdict"] = [row.accuracy_verdict or _verdict_of_pairs(row) for row in table.itertuples()]
     return table
@@ -277,23 +280,17 @@ class _Evaluated:
 
     def __init__(self, study: Study) -> None:
         self._study = study
-        self._found: dict[tuple[str, ...], list[tuple[str, str, Evaluation]]] = defaultdict(list)
-        if evaluations := study.dataset.evaluations:
-            names = ("campaign", "host", "log", "runner", "model", "variant", "model_sha256", "status")
-            for *run, runner, model, variant, sha256, status in zip(
-                *(plain(study.dataset.runs[name]) for name in names), strict=True
-            ):
-                if tuple(run) in evaluations and status != "failed":
-                    found = (variant, sha256, evaluations[tuple(run)])
-                    self._found[run[0], run[1], runner, model].append(found)
+        self._found: dict[tuple[Machine, str, str], list[Classified]] = defaultdict(list)
+        for one in classified(study):
+            self._found[one.cell.machine, one.cell.model, one.cell.setting.runner].append(one)
 
     def of(self, cell: Cell) -> _Accuracy:
         """Of the file that was measured, by the runner that measured it: else nothing, and a note why."""
         used = self._study.known([cell], "model_sha256")
-        mine = self._found.get((*cell.machine, cell.setting.runner, cell.model), [])
-        same = [found for variant, sha256, found in mine if (sha256 in used if used else variant == cell.variant)]
+        mine = self._found.get((cell.machine, cell.model, cell.setting.runner), [])
+        same = [one for one in mine if (one.sha256 in used if used else one.cell.variant == cell.variant)]
         if same:
-            first = same[0]
+            first = same[0].evaluation
             remark = (f"of the images: {first.remark}",) if first.remark else ()
             return _Accuracy(quality.top_1(first.confusion_matrix), first.evaluated_on, first, remark)
         entry = self._study.entry(cell)
@@ -302,7 +299,7 @@ class _Evaluated:
         if is_of_file and images and type(right) is int and 0 <= right <= images:
             note = "accuracy as the model builder found it, not on this machine"
             return _Accuracy(quality.share(right, images), str(entry.get("evaluated_on") or ""), None, (note,))
-        is_other = any(variant == cell.variant for variant, *_ in mine)
+        is_other = any(one.cell.variant == cell.variant for one in mine)
         return _Accuracy(
             quality.share(0, 0),
             notes=("what was evaluated is another file than what was measured",) if is_other else (),
@@ -321,29 +318,9 @@ def _against(mine: _Accuracy, its: _Accuracy) -> dict[str, Any]:
         verdict = stats.NOT_DISTINGUISHABLE if overlap else HIGHER if points > 0 else LOWER
         return {"accuracy_difference_points": points, "accuracy_verdict": verdict}
     only_mine, only_its, p_value = quality.mcnemar(pair[0].targets, *(each.predictions for each in pair))
-    low, high = difference_of_pairs(only_mine, only_its, total)
-    return {
-        "accuracy_difference_points": points,
-        "accuracy_difference_ci_low": 100 * low,
-        "accuracy_difference_ci_high": 100 * high,
-        "accuracy_p_value": p_value,
-    }
-
-
-def difference_of_pairs(only_one: int, only_other: int, total: int) -> tuple[float, float]:
-    """95 % interval of the difference of two shares of the same images: Wald's after half an image more in each cell.
-
-    Args:
-        only_one, only_other: images that only the one or only the other has right.
-        total: images.
-
-    Agresti and Min (2005), Simple improved confidence intervals for comparing matched proportions, Stat. Med. 24,
-    729-740.
-    """
-    one, other, n = only_one + 0.5, only_other + 0.5, total + 2
-    middle = (one - other) / n
-    half = _Z * math.sqrt(one + other - (one - other) ** 2 / n) / n
-    return middle - half, middle + half
+    difference = quality.difference(only_mine, only_its, total)
+    numbers = {name: 100 * value for name, value in zip(_DIFFERENCE, difference, strict=True)}
+    return numbers | {"accuracy_p_value": p_value}
 
 
 def _verdict_of_pairs(row: tuple) -> str:

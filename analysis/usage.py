@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.sidecar import TICKS_PER_S, number
 
 MACHINE, PROCESS = "machine", "process"
+
+_SAMPLE = re.compile(r"(?<!\S)(\d{1,12}(?:\.\d{1,9})?):(\d{1,12}):(\d{1,12})(?!\S)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Samples taken while a run went on; all of the same length.
+    """Samples taken while a run went on; one or more, all of the same length.
 
     Attributes:
         of: MACHINE, all that ran on it, as Kenning tells; or PROCESS, the run's own processes together, as ours are.
@@ -26,3 +36,57 @@ class Usage:
     cpu_percent: Sequence[float]
     memory_mb: Sequence[float] | None = None
     memory_percent: Sequence[float] | None = None
+
+
+class Samples(NamedTuple):
+    """What a sidecar has of the run's processes: `<uptime_s>:<resident memory in kB>:<CPU time in ticks>`, with blanks.
+
+    start_s: when they were started, by the same clock; the first sample is readable, and later than that.
+    """
+
+    text: str
+    start_s: float
+
+
+class Usages(Mapping[Any, Usage]):
+    """By run. Samples are read when they are asked for: of a hundred thousand runs nobody looks at more than a few."""
+
+    def __init__(self, told: Mapping[Any, Usage | Samples]) -> None:
+        self._told = told
+
+    def __getitem__(self, key: Any) -> Usage:
+        told = self._told[key]
+        return read(told) if isinstance(told, Samples) else told
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._told)
+
+    def __len__(self) -> int:
+        return len(self._told)
+
+
+def samples(facts: Mapping[str, str]) -> Samples | None:
+    """The samples in a sidecar; None where there are none, or none that can be read."""
+    if not (text := facts.get("resources.samples")):
+        return None
+    first, start_s = _SAMPLE.search(text), number(facts, "start_uptime_s")
+    if not first or start_s is None or float(first[1]) <= start_s:
+        return None
+    return Samples(text[first.start() :], start_s)
+
+
+def read(told: Samples) -> Usage:
+    """Usage by a run's own processes. What is no sample is left out, and one that is not later than those before it."""
+    rows = np.array(_SAMPLE.findall(told.text), dtype=float)
+    latest_s = np.maximum.accumulate(np.concatenate(([told.start_s], rows[:, 0])))
+    rows = rows[rows[:, 0] > latest_s[:-1]]
+    time_s, memory_kb, ticks = rows[:, 0] - told.start_s, rows[:, 1], rows[:, 2]
+    # A process that has ended, and that nobody waited for, takes its CPU time with it.
+    spent_s = np.maximum(np.diff(ticks, prepend=0), 0) / TICKS_PER_S
+    cpu_percent = 100 * spent_s / np.diff(time_s, prepend=0)
+    return Usage(PROCESS, _array(time_s), _array(cpu_percent), memory_mb=_array(memory_kb / 1024))
+
+
+def _array(values: NDArray) -> array[float]:
+    """Without what a difference of two decimal numbers leaves in the last bits, which would show in tables."""
+    return array("d", values.round(6).tobytes())

@@ -111,6 +111,7 @@ while :; do
         [ $# -ge 6 ] || continue
         if [ -z "$pid" ] && [ "$tag" = tflite_BenchmarkModelActivity ]; then
             pid=$3
+            [ -z "${EDGEBENCH_PROCESSES:-}" ] || echo "$pid" >"$EDGEBENCH_PROCESSES" # for who looks at what they use
             [ ! -d "/proc/$pid" ] || seen=yes
         fi
         case $tag/$line in

@@ -51,6 +51,7 @@ def render_run_script(run_dir: Path, runners: dict[str, Any], **settings: Any) -
         "benchmark_run_energy_interval_s": 1,
         "benchmark_run_energy_unlock": False,
         "benchmark_run_idle_s": 0,
+        "benchmark_run_resources_s": 1,
         "benchmark_run_governor": "",
         "benchmark_run_disable_turbo": False,
         "benchmark_run_pin_cpus": "",

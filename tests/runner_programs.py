@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -23,14 +24,17 @@ SHORT = ("--num_runs=3", "--min_secs=0", "--warmup_min_secs=0")
 TIMEOUT_S = 300
 
 
-def start(program: Path, *arguments: str, before: str = "", **environment: str) -> subprocess.CompletedProcess:
+def start(
+    program: Path, *arguments: str, before: str = "", python: Path | str = sys.executable, **environment: str
+) -> subprocess.CompletedProcess:
     """Run a runner from a shell, as hosts do: a large parent would leave its memory mark on the process.
 
     Args:
         before: what the shell does first.
+        python: what runs it.
         environment: more of it.
     """
-    command = ["sh", "-c", f'{before}\n"$@"; exit $?', "sh", sys.executable, str(program), *arguments]
+    command = ["sh", "-c", f'{before}\n"$@"; exit $?', "sh", str(python), str(program), *arguments]
     environment = os.environ | environment
     return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env=environment)
 
@@ -70,5 +74,29 @@ def packages(runner: str) -> Path:
                 done = subprocess.run([*pip, *question], capture_output=True, text=True, check=False)
                 if done.returncode:
                     pytest.skip(f"pip cannot install what the runner {runner} needs: {done.stderr.strip()[-300:]}")
+            partial.rename(directory)
+    return directory
+
+
+def tvm_networks() -> Path:
+    """The directory, in the kit's cache, of tiny networks that TVM has compiled for this kind of machine.
+
+    They are made if need be, once for all processes of a test session: to start the compiler takes seconds. Skips the
+    test that calls this where there is no compiler or linker.
+    """
+    make = ROOT / "tests/data/networks/make_tvm.py"
+    compiler = packages("tvm")
+    key = hashlib.sha256(make.read_bytes() + compiler.name.encode()).hexdigest()[:12]
+    directory = cache_dir() / "networks" / f"tvm-{os.uname().machine}-{key}"
+    with locked(directory.with_suffix(".lock"), print):
+        if not directory.is_dir():
+            if not shutil.which("g++"):
+                pytest.skip("needs g++, with which TVM links (Debian: g++)")
+            partial = directory.with_suffix(".partial")
+            partial.mkdir(exist_ok=True)
+            environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(compiler)}
+            command = [sys.executable, make, partial]
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
             partial.rename(directory)
     return directory

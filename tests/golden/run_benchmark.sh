@@ -18,6 +18,9 @@
 # A run that the machine disturbed is kept, with `invalid=<reason>` in its sidecar. When the plan is through, such runs, and
 # failed ones of configurations that worked at least once, are repeated as <run>.retry1, <run>.retry2, ...
 #
+# A run of phase evaluate says what the model takes images for. That is the same on a machine that is hot, busy or throttled, so
+# it does not wait for that to pass, nor is it invalid for it.
+#
 # With a maximum of repetitions above the minimum a configuration whose mean and speedups are known well enough, or that had no
 # valid run so far, leaves the blocks that follow, and stopping.tsv says when and why. After a pilot, the first lines of the plan,
 # iterations.tsv says how many iterations a process has from then on. Both stand once they are written. They need awk; without
@@ -28,6 +31,8 @@
 #
 # Where the machine has an energy meter, its readings from before a run to after it are in the sidecar, as they were read, and
 # those of the idle machine in idle.tsv.
+#
+# Where /proc tells, the sidecar has samples of the memory and the CPU time of the runner's processes.
 #
 # A phone, which is what has Android's dumpsys, also tells of its battery, its heat and its screen. It is kept awake while
 # it is plugged in, for what sleeps does not measure, and is left in peace when its battery runs low.
@@ -70,11 +75,13 @@ energy_command_unit=w
 energy_interval_s=1 # between two readings
 energy_unlock=no # let everybody read RAPL's counters meanwhile
 idle_s=0 # how long the idle machine's power is looked at, once a block; 0 = not at all
+resources_s=1 # between two looks at memory and CPU time of the runner's processes; 0 = none
 governor='' # '' = as it is
 disable_turbo=no
 pin_cpus='' # '' = any
 nice=0
 longest_look_s=5 # a watchdog that took longer for one look, of a second, was asleep
+samples_at_a_pace=60 # of memory and CPU time; then twice the time is between two, so that a run of hours has some hundred
 max_swapped_kb=65536 # more in the swap than before the run: what is measured is the disk
 tab=$(printf '\t')
 newline='
@@ -123,6 +130,8 @@ start_runner() { # in the background, output to $log; sets runner_pid
       EDGEBENCH_ENERGY_COUNTERS=$energy_counters
       export EDGEBENCH_ENERGY_COUNTERS
     fi
+    EDGEBENCH_PROCESSES=$run_dir/tmp/processes
+    export EDGEBENCH_PROCESSES
     be_runner now
   ) </dev/null >"$log" 2>&1 &
   runner_pid=$!
@@ -138,6 +147,10 @@ set_runner_version() {
 
 end_outside() { # what runners have running that is none of their processes, as an app is, and outlives a kill of these
   :
+}
+
+set_family() { # family: the processes that a run is about; what a runner has outside of its own, it names itself
+  family=$runner_pid
 }
 
 # ---- Small tools ----
@@ -366,7 +379,7 @@ find_sensors() {
   done
   pi_throttled=$sys/devices/platform/soc/soc:firmware/get_throttled
   in_time='' vcgencmd='' thermal_status='' cpu_temperature='' battery_temperature=''
-  # By what it prints: toybox's exit codes of what ends at once have been seen to be wrong.
+  # By what it prints, like all that runs in time: toybox's exit codes of what ends at once have been seen to be wrong.
   [ "$(timeout 2 echo yes 2>/dev/null)" != yes ] || in_time='timeout 2'
   if command -v vcgencmd >/dev/null 2>&1; then # it has been seen to hang, and to be there without working
     vcgencmd="$in_time vcgencmd"
@@ -393,8 +406,8 @@ find_sensors() {
 ask_pi() { # answer: what the firmware says to $@, behind the `=`; fails where nobody answers
   [ -n "$vcgencmd" ] || return 1
   # shellcheck disable=SC2086
-  answer=$($vcgencmd "$@" 2>/dev/null) || return 1
-  case $answer in *=?*) answer=${answer#*=} ;; *) return 1 ;; esac
+  answer=$($vcgencmd "$@" 2>/dev/null)
+  case $answer in error=*) return 1 ;; *=?*) answer=${answer#*=} ;; *) return 1 ;; esac
 }
 
 set_throttled() { # throttled: bits 0-3 now, 16-19 since boot: under-voltage, capped, throttled, soft limit; '' = not known
@@ -724,7 +737,7 @@ read_meter() { # reading: value,value,... in the order of meter_names; fails whe
 
 read_pmic() { # rails: name,name,...; reading: the current of each in A, and its voltage in V
   # shellcheck disable=SC2086
-  answer=$($vcgencmd pmic_read_adc 2>/dev/null) || return 1
+  answer=$($vcgencmd pmic_read_adc 2>/dev/null)
   currents='' voltages=' ' rail='' rails='' reading=''
   for word in $answer; do # 3V7_WL_SW_A current(0)=0.00195185A ... 3V7_WL_SW_V volt(8)=3.71822200V
     case $word in
@@ -759,8 +772,12 @@ put_energy() { # the meter, and what it said from before the process to after it
   put energy.names "$meter_names"
   put_known energy.ranges "$meter_ranges"
   put energy.interval_s "$energy_interval_s"
-  samples=$(tr '\n' ' ' <"$run_dir/tmp/samples")
-  put energy.samples "${samples% }"
+  put_samples energy.samples samples
+}
+
+put_samples() { # $1 key, $2 file in tmp: its lines, with blanks between them
+  samples=$(tr '\n' ' ' <"$run_dir/tmp/$2")
+  put "$1" "${samples% }"
 }
 
 expect_idle() { [ "$meter" = none ] || [ "$idle_s" -eq 0 ] || idle_due=yes; }
@@ -797,6 +814,7 @@ set_unfit() {
       hot="$((temperature / 1000)) C, above $max_temperature_c C${hot:+; $hot}"
   fi
   set_throttled
+  if [ "$phase" = evaluate ]; then hot=$flat busy=$short && return 0; fi
   set_held_back "${throttled:-0}"
   [ -z "$held_back" ] || hot="${hot:+$hot; }the machine is held back: $held_back"
   { read -r _ _ _ processes _ <"$proc/loadavg"; } 2>/dev/null || return 0
@@ -1056,21 +1074,22 @@ keep_control() { # a helper that outlives a killed script, to put back what it c
 # ---- One run ----
 
 watchdog() { # ends the runner after timeout_s, or when memory runs out. Nobody is killed once the script itself is gone.
-  if [ "$reserve_kb" -eq 0 ] && [ "$meter" = none ] && [ -z "$already_set" ] && [ "$is_phone" = no ]; then
+  if [ "$reserve_kb" -eq 0 ] && [ "$meter" = none ] && [ -z "$already_set" ] && [ "$is_phone" = no ] && [ "$resources_s" -eq 0 ]; then
     doze "$timeout_s" watchdog
   else
-    seen=0 looked=0
+    seen=0 looked=0 look_due=$resources_s pace=$resources_s sampled=0
     set_now
     until_s=$((${now_s%%.*} + timeout_s))
     while [ "${now_s%%.*}" -lt "$until_s" ]; do
       earlier_s=${now_s%%.*}
-      doze 1 watchdog
+      if [ "$looked" -eq 0 ]; then look_at_beginning; else doze 1 watchdog; fi
       ! is_left_behind || exit 0
       [ "$reserve_kb" -eq 0 ] || look_at_memory
       # The bits since boot say nothing any more about this run, so somebody has to look while it lasts.
       [ -z "$already_set" ] || look_at_bits
       looked=$((looked + 1))
       [ "$meter" = none ] || [ $((looked % energy_interval_s)) -ne 0 ] || look_at_meter
+      [ "$looked" -ne "$look_due" ] || look_at_resources
       set_now
       # The uptime goes on while a phone sleeps; what a helper waits for does not.
       [ "$is_phone" = no ] || [ $((${now_s%%.*} - earlier_s)) -le "$longest_look_s" ] || : >"$run_dir/tmp/slept"
@@ -1109,6 +1128,60 @@ look_at_meter() { # the script's own last sample comes after all of these
   take_sample && [ ! -e "$run_dir/tmp/ended" ] && echo "$sample" >>"$run_dir/tmp/samples"
 }
 
+look_at_beginning() { # in the first second more often: the runner loads the model
+  for pause_s in $first_pauses; do
+    doze "$pause_s" watchdog
+    ! is_left_behind || exit 0
+    sample_resources
+  done
+  doze "$last_pause_s" watchdog
+}
+
+look_at_resources() {
+  sample_resources
+  sampled=$((sampled + 1))
+  [ $((sampled % samples_at_a_pace)) -ne 0 ] || pace=$((pace * 2))
+  look_due=$((looked + pace))
+}
+
+sample_resources() { # of the runner's processes together; a process has in its CPU time that of its children that have ended
+  set_family
+  rss_kb=0 cpu_ticks=0
+  while [ -n "$family" ]; do
+    children=
+    for member in $family; do
+      { read -r stat_line <"$proc/$member/stat"; } 2>/dev/null || continue
+      # shellcheck disable=SC2086
+      add_resources ${stat_line##*)}
+      offspring=
+      { read -r offspring <"$proc/$member/task/$member/children"; } 2>/dev/null
+      children="$children${offspring:+ $offspring}"
+    done
+    family=$children
+  done
+  [ "$rss_kb" -gt 0 ] || return 0 # it has ended
+  set_now
+  [ -e "$run_dir/tmp/ended" ] || echo "$now_s:$rss_kb:$cpu_ticks" >>"$run_dir/tmp/resources"
+}
+
+add_resources() { # what is in /proc/<pid>/stat from the state on
+  [ $# -ge 22 ] || return 0 # the name has a line of its own
+  cpu_ticks=$((cpu_ticks + ${12} + ${13} + ${14} + ${15})) # user, system; the same of children that have ended
+  rss_kb=$((rss_kb + ${22} * page_kb))
+}
+
+find_resources() { # page_kb; first_pauses and last_pause_s, a second in all; resources_s=0 where /proc says nothing
+  first_pauses='' last_pause_s=1 pages=0 size_kb=0
+  [ "$resources_s" -gt 0 ] || return 0
+  { read -r pages _ <"$proc/self/statm"; } 2>/dev/null
+  while read -r key value _; do
+    [ "$key" != VmSize: ] || { size_kb=$value && break; }
+  done 2>/dev/null <"$proc/self/status"
+  [ "$pages" -gt 0 ] && [ "$size_kb" -gt 0 ] || { resources_s=0 && return; }
+  page_kb=$((size_kb / pages))
+  ! sleep 0.01 2>/dev/null || first_pauses='0.1 0.2 0.3' last_pause_s=0.4
+}
+
 set_reserve() { # reserve_kb: with less memory available a runner is ended; 0 = nobody looks
   reserve_kb=0
   set_memory
@@ -1129,7 +1202,7 @@ measure() {
   [ "$free_kb" -ge "$min_free_kb" ] ||
     die 73 "disk full: $free_kb kB free in $run_dir, at least $min_free_kb kB wanted; make room and start again, nothing that was measured is lost"
   log=$run_dir/tmp/$run.log
-  (cd "$run_dir/tmp" && rm -f ./*.log ./*.meta slept timed_out throttled out_of_memory samples ended watchdog.sleeper)
+  (cd "$run_dir/tmp" && rm -f ./*.log ./*.meta slept timed_out throttled out_of_memory samples resources processes ended watchdog.sleeper)
   meta=
   for key in campaign host run block repetition phase model variant runner threads delegate batch_size input_size timeout_s model_file model_sha256; do
     eval "put $key \"\$$key\""
@@ -1151,7 +1224,7 @@ measure() {
   put_known unfit "$hot${hot:+${busy:+; }}$busy"
   [ "$boot_id" = - ] || put boot_id "$boot_id"
   write_progress
-  [ "$idle_due" = no ] || [ -n "$hot$busy" ] || measure_idle
+  [ "$idle_due" = no ] || [ -n "$hot$busy" ] || [ "$phase" = evaluate ] || measure_idle
   put_machine_state before
   ticks_before=$ticks swapped_before=$pages_swapped count_before=$throttle_count governor_before=$current_governor throttled_before=$throttled
   swap_free_before=$swap_free_kb oom_kills_before=$oom_kills
@@ -1176,10 +1249,11 @@ measure() {
   { read -r throttled_during <"$run_dir/tmp/throttled"; } 2>/dev/null || throttled_during=
   put_known during.throttled "$throttled_during"
   put_energy
+  [ ! -e "$run_dir/tmp/resources" ] || put_samples resources.samples resources
   set_free_kb
   set_failure
   reasons='' checks=''
-  [ "$exit_code" -ne 0 ] || [ -n "$failure" ] || set_reasons
+  [ "$exit_code" -ne 0 ] || [ -n "$failure" ] || [ "$phase" = evaluate ] || set_reasons
   put_known checks "$checks"
   put_known invalid "$reasons"
   case $failure in 'out of memory'*) leave_plan ;; esac # on record before the run counts
@@ -1583,7 +1657,7 @@ leave_plan() { # the configuration of this run, which found no memory: nor would
   case $phase$retry in
     pilot) left_in=0 ;;
     measure) left_in=$block ;;
-    *) left_in=$max_repetitions ;; # profiles and repeats come after all blocks
+    *) left_in=$max_repetitions ;; # profiles, evaluations and repeats come after all blocks
   esac
   leaver=$configuration
   n=$(n=0; for_each_line count_ok; echo "$n")
@@ -1863,6 +1937,7 @@ run_campaign() {
   set_reserve
   set_control
   find_meter
+  find_resources
   set_now
   begun_s=$now_s
   set_free_kb

@@ -261,11 +261,15 @@ def test_a_killed_unpacking_does_no_harm_and_two_at_once_neither(tmp_path):
     wheels.mkdir()
     with zipfile.ZipFile(wheels / "a.whl", "w") as wheel:
         wheel.writestr("a/__init__.py", "")
+        wheel.writestr("a/lib/compiler.so", "")
     (tmp_path / "key.partial/b").mkdir(parents=True)
     argv = [sys.executable, ROOT / "roles/benchmark_runner/files/unpack_wheels.py", sys.executable]
-    two = [subprocess.Popen([*argv, wheels, tmp_path / "key"]) for _ in range(2)]
+    two = [subprocess.Popen([*argv, wheels, tmp_path / "key", "a/lib/*"]) for _ in range(2)]
     assert [process.wait(timeout=60) for process in two] == [0, 0]
-    assert sorted(path.name for path in (tmp_path / "key").iterdir()) == ["a"]
+    assert sorted(str(path.relative_to(tmp_path / "key")) for path in (tmp_path / "key").rglob("*")) == [
+        "a",
+        "a/__init__.py",
+    ]
     assert not wheels.exists()
 
 

@@ -80,13 +80,16 @@ def evaluation(wrong: int, **facts: Any) -> Evaluation:
 
 
 def scenario(some: Iterable[dict[str, Any]] | None = None, ways: Ways = WAYS, **parts: Any) -> Dataset:
-    """The campaign; the first run of each way says what it classified, where `evaluated` is not False."""
+    """The campaign; a run of each file and runner has said what it classified, where `evaluated` is not False."""
     some = rows(ways=ways) if some is None else list(some)
     runners = list(dict.fromkeys(row["runner"] for row in some))
     campaigns = {"demo": {"settings": {"runners": runners}}}
-    evaluations = {
-        (row["campaign"], row["host"], row["log"]): evaluation(ways[row["runner"], row["variant"]][3])
-        for row in some
-        if row["repetition"] == 1 and row["status"] == "ok" and parts.get("evaluated", True)
-    }
+    evaluations = {}
+    if parts.get("evaluated", True):
+        for row in [row for row in some if row["repetition"] == 1 and row["variant"] != "compiled"]:
+            log = row["log"].replace("_r1.log", "_evaluate.log")
+            if (row["campaign"], row["host"], log) not in evaluations:
+                some.append(row | {"phase": "evaluate", "status": "ok", "avg_inference_ms": None, "log": log})
+                wrong = ways[row["runner"], row["variant"]][3]
+                evaluations[row["campaign"], row["host"], log] = evaluation(wrong)
     return replace(dataset(some, **{"campaigns": campaigns} | parts), evaluations=evaluations)

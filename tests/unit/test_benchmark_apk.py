@@ -41,6 +41,7 @@ def start(phone, graph, *flags, shell="mksh"):
         pytest.skip(f"needs {shell} (apt-get install {shell})")
     words = [shell, PROGRAM, f"--graph={graph}", *FLAGS, *flags]
     environment = os.environ | {"PATH": phone.path, "TMPDIR": str(phone.directory)}
+    environment["EDGEBENCH_PROCESSES"] = str(phone.directory / "processes")
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
@@ -65,6 +66,7 @@ def test_the_apps_numbers_arrive(phone, graph, shell):
     assert read.avg_inference_ms == pytest.approx(60.2555)
     assert (read.memory_init_mb, read.memory_overall_mb) == (3.36328, 3.48828)
     assert "[old]" not in out
+    assert f" {(phone.directory / 'processes').read_text().strip()} " in out.splitlines()[0], "the app's, not ours"
     # One argument, which the app takes to pieces.
     arguments = f"--graph={graph} {' '.join(FLAGS)}"
     component = f"{PACKAGE}/.BenchmarkModelActivity"

@@ -150,6 +150,27 @@ def test_an_inventory_may_grow_in_mid_campaign_and_not_shrink(tmp_path):
         ensure(tmp_path, name="x", record=RECORD, hosts=["a", "b"])
 
 
+CORE, PI = "llvm -mcpu=core-avx2", "llvm -mcpu=cortex-a72 -mtriple=aarch64-linux-gnu"
+
+
+def test_a_host_of_another_kind_may_join_with_its_libraries_and_be_away(tmp_path):
+    models = [
+        {"model": name, "file": f"{name}.{target}", "sha256": "ab", "target": target}
+        for name in ("A", "B")
+        for target in (None, CORE, PI)
+    ]
+    of_core = RECORD | {"models": [model for model in models if model["target"] != PI]}
+    ensure(tmp_path, name="x", record=of_core)
+    assert ensure(tmp_path, name="x", record=RECORD | {"models": models})["changed"]
+    known = json.loads((tmp_path / "x/campaign.json").read_text())["models"]
+    assert sorted(known, key=models.index) == models
+    assert not ensure(tmp_path, name="x", record=RECORD | {"models": models})["changed"]
+    assert not ensure(tmp_path, name="x", record=of_core)["changed"]
+    other = [model | {"sha256": "cd"} if model["target"] == PI else model for model in models]
+    with pytest.raises(campaign.CampaignError, match='sha256 was "ab", is "cd"'):
+        ensure(tmp_path, name="x", record=RECORD | {"models": other})
+
+
 def test_one_play_at_a_time_carries_on_with_a_campaign(tmp_path):
     params = {"name": "x", "logs_dir": str(tmp_path), "kit_dir": str(tmp_path), "hosts": ["a"], "settings": SETTINGS}
     params |= {"seed": "", "resume_days": 7, "record": RECORD}

@@ -86,6 +86,13 @@ def test_accuracy_and_use_of_the_machine():
     assert usage.memory_percent == (9.1, 9.2, 9.2, 9.2, 9.3)
 
 
+def test_one_sample_of_the_machine_is_none():
+    """Nobody knows its CPU time."""
+    one = {"cpus_percent": [[0.0, 0.0]], "mem_percent": [9.0], "timestamp": [100]}
+    found = parsed(measurements(**{f"session_utilization_{name}": values for name, values in one.items()}))
+    assert (found.usage, found.run.warnings) == (None, ())
+
+
 def test_what_is_not_there_is_not_known():
     content = {key: value for key, value in measurements().items() if not key.startswith(("session", "eval"))}
     found = parsed(content)

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 import yaml
-from ansible_collections.edgebench.testbed.plugins.module_utils import plan
+from ansible_collections.edgebench.testbed.plugins.module_utils import plan, tvm_target
 
 from tests.rendering import ROOT
 
@@ -124,6 +124,66 @@ def test_a_pilot_comes_first_profiles_last_and_the_blocks_between_are_as_without
     assert names == sorted(set(names))
 
 
+SCENARIO = {
+    "models": ["DigitCNN", "Old"],
+    "variants": ["float32", "compiled", "int8"],
+    "runners": ["litert", "keras", "benchmark_model"],
+    "delegates": ["default", "none"],
+    "batch_sizes": [8, 1],
+    "threads": [4, 1],
+    "max_repetitions": 1,
+    "flags": "",
+}
+IMAGES = entry("DigitCNN.held_out.npz", input_size=32)
+
+
+def scenario(*images, **changes):
+    files = [entry(f"{model}.float32.keras", input_size=32) for model in SCENARIO["models"]]
+    files += [
+        entry(f"{model}.{variant}{f'.b{batch}' if batch > 1 else ''}.tflite", batch, 32)
+        for model in SCENARIO["models"]
+        for variant in ("float32", "int8")
+        for batch in (1, 8)
+    ]
+    return plan.build("pi5", SCENARIO | changes, [*files, *images], seed=42, timeout_s=600)
+
+
+def test_each_runner_and_file_is_evaluated_once_at_the_end_where_there_are_images():
+    rows = scenario(IMAGES)
+    evaluated = [row for row in rows if row["phase"] == "evaluate"]
+    assert rows[-len(evaluated) :] == evaluated
+    assert rows[: -len(evaluated)] == scenario() == scenario(IMAGES, evaluate=False), "the blocks are as without them"
+    # keras reads one file for all batch sizes, in two ways; a TFLite file has one.
+    assert {row["run"].partition("_")[2] for row in evaluated} == {
+        "DigitCNN.float32.keras.t4_evaluate",
+        "DigitCNN.compiled.keras.t4_evaluate",
+        "DigitCNN.float32.litert.t4_evaluate",
+        "DigitCNN.float32.litert.t4.b8_evaluate",
+        "DigitCNN.int8.litert.t4_evaluate",
+        "DigitCNN.int8.litert.t4.b8_evaluate",
+    }
+    assert len(evaluated) == 6
+    by_run = {row["run"].partition("_")[2]: row for row in evaluated}
+    assert by_run["DigitCNN.compiled.keras.t4_evaluate"]["flags"] == (
+        "--num_threads=4 --compile=true --evaluate=DigitCNN.held_out.npz"
+    )
+    assert {(row["block"], row["repetition"], row["timeout_s"]) for row in evaluated} == {(0, 1, 3600)}
+    names = [row["run"] for row in rows]
+    assert names == sorted(set(names))
+
+
+def test_images_of_another_size_are_not_for_a_model():
+    assert {row["phase"] for row in scenario(IMAGES, input_sizes=[32])} == {"measure", "evaluate"}
+    other = entry("DigitCNN.held_out.s64.npz", input_size=64)
+    assert {row["phase"] for row in scenario(other, input_sizes=[32])} == {"measure"}
+
+
+def test_a_batch_for_keras_has_its_channels_last():
+    rows = {row["batch_size"]: row for row in scenario() if row["runner"] == "keras" and row["variant"] == "float32"}
+    assert rows[8]["flags"].endswith(" --input_layer=input --input_layer_shape=8,32,32,3")
+    assert "input_layer" not in rows[1]["flags"]
+
+
 # --- Batch sizes, input sizes, formats --------------------------------------------------------------------------------
 
 
@@ -226,6 +286,57 @@ def test_tvm_reads_libraries_of_one_batch_size_and_untuned_ones_are_variants():
         sweep(files, **axes, batch_sizes=[8], input_sizes=[])
 
 
+TVM = {"models": ["FireNet"], "variants": ["float32", "float32_untuned"], "runners": ["tvm"], "batch_sizes": [1]}
+CORE, PI = "llvm -mcpu=core-avx2", "llvm -mcpu=cortex-a72 -mtriple=aarch64-linux-gnu"
+LIBRARIES = [
+    entry("FireNet.float32.core-avx2.so", 1) | {"target": CORE},
+    entry("FireNet.float32_untuned.core-avx2.so", 1) | {"target": CORE},
+    entry("FireNet.float32_untuned.cortex-a72.so", 1) | {"target": PI},
+]
+
+
+def libraries(files, target, **changes):
+    """The rows of a host that runs what is compiled for `target`."""
+    settings = TORCH | TVM | {"input_sizes": []} | changes
+    return plan.build("pi4", settings, files, seed=42, timeout_s=600, target=target)
+
+
+def test_a_host_measures_what_is_compiled_for_it():
+    assert {row["model_file"] for row in libraries(LIBRARIES, CORE)} == {entry["file"] for entry in LIBRARIES[:2]}
+    assert [row["model_file"] for row in libraries(LIBRARIES, PI)] == ["FireNet.float32_untuned.cortex-a72.so"]
+    with pytest.raises(plan.PlanError, match=r"nothing to measure on pi4: .*for other CPUs .* llvm -mcpu=generic; the"):
+        libraries(LIBRARIES, "llvm -mcpu=generic")
+    with pytest.raises(plan.PlanError, match=r"than its own, of which no target of TVM is known; there are: FireNet"):
+        libraries(LIBRARIES, None)
+
+
+def test_each_model_is_measured_where_there_is_a_file_of_it():
+    """A Pi's kernels of one model may have been tuned, and those of another not."""
+    files = [each | {"model": model} for model in ("FireNet", "UNet") for each in LIBRARIES]
+    files.append(LIBRARIES[0] | {"target": PI, "file": "FireNet.float32.cortex-a72.so"})
+    found = {(row["model"], row["variant"]) for row in libraries(files, PI, models=["FireNet", "UNet"])}
+    assert found == {("FireNet", "float32"), ("FireNet", "float32_untuned"), ("UNet", "float32_untuned")}
+
+
+def test_files_for_any_cpu_are_everywhere():
+    files = [*LIBRARIES, entry("FireNet.float32.tflite", 1), entry("FireNet.held_out.npz")]
+    rows = libraries(files, None, runners=["litert", "tvm"])
+    assert [(row["phase"], row["model_file"]) for row in rows] == [
+        ("measure", "FireNet.float32.tflite"),
+        ("evaluate", "FireNet.float32.tflite"),
+    ]
+    assert [each["file"] for each in plan.for_host(files, PI)] == [
+        "FireNet.float32_untuned.cortex-a72.so",
+        "FireNet.float32.tflite",
+        "FireNet.held_out.npz",
+    ]
+
+
+def test_what_is_compiled_for_no_cpu_is_asked_for_in_vain():
+    with pytest.raises(plan.PlanError, match=r"no model file FireNet\.float32\.so; there are: .*cortex-a72"):
+        libraries(LIBRARIES[2:], PI)
+
+
 def test_delegates_of_a_phone():
     """Several threads stay: what a delegate does not take runs on the CPU."""
     rows = build(
@@ -251,6 +362,8 @@ def test_every_runner_is_known_everywhere():
     assert set(load("roles/benchmark_runner/vars/main.yml")["__benchmark_runner_known"]) == runners
     formats = load("roles/benchmark_models/vars/main.yml")["__benchmark_models_formats"]
     assert formats == {runner: plan.FORMATS.get(runner, plan.TFLITE) for runner in runners}
+    options_of_models = load("roles/benchmark_models/meta/argument_specs.yml")["argument_specs"]["main"]["options"]
+    assert set(formats.values()) <= set(options_of_models["benchmark_models_formats"]["choices"])
     assert set(options["campaign_delegates"]["choices"]) == set(plan.DELEGATE_FLAGS)
 
 
@@ -301,6 +414,14 @@ def test_the_settings_of_every_inventory_go_together(inventory):
     assert len(plan.combinations(settings, [])) == {"lab": 4 * 6 * 2, "android": 5 * 3}.get(inventory, 7 * 2)
 
 
+def test_every_machine_to_be_leased_says_what_tvm_compiles_for():
+    groups = load("inventory/chameleon/hosts.yml")["all"]["children"]["chameleon"]["children"].values()
+    hosts = {name: host for group in groups for name, host in group["hosts"].items()}
+    targets = {name: tvm_target.normalised(host["benchmark_tvm_target"]) for name, host in hosts.items()}
+    assert len(set(targets.values())) == len(hosts)
+    assert {name for name, target in targets.items() if "aarch64" in target} == {"pi5", "pi4"}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -322,7 +443,7 @@ def test_the_settings_of_every_inventory_go_together(inventory):
         ({"batch_sizes": []}, "nothing to measure: .*campaign_batch_sizes must not be empty"),
         (
             {"variants": ["float32", "compiled"]},
-            "'compiled' in campaign_variants goes with nothing else that is asked for: .*only torch has compiled",
+            "'compiled' in campaign_variants goes with nothing else that is asked for: .*torch also has compiled",
         ),
         (
             {"delegates": ["none"], "runners": ["litert", "torch"]},

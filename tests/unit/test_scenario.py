@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import campaign, compare, document, findings, grids, plots_scenario, scenario, stats, tables
+from analysis import campaign, compare, document, findings, grids, opening, plots_scenario, scenario, stats, tables
 from analysis.study import Study
 from tests.unit import kennings
 from tests.unit.datasets import dataset, run, study_rows
@@ -41,11 +40,16 @@ def out(report, tmp_path_factory):
     return path
 
 
+def made(found) -> dict[str, pd.DataFrame]:
+    """The tables of a dataset, without the rest of a report."""
+    study = Study(found)
+    return scenario.of_study(study, tables.summary(study))
+
+
 def of(found, **facts) -> pd.Series:
     """The only row of the table of a dataset, or of a table, with these facts."""
     if not isinstance(found, pd.DataFrame):
-        study = Study(found)
-        found = scenario.of_study(study, tables.summary(study))["scenario"]
+        found = made(found)["scenario"]
     for name, value in facts.items():
         found = found[found[name] == value]
     (row,) = [found.loc[i] for i in found.index]
@@ -59,7 +63,7 @@ def changed(way: tuple[str, str], **facts):
 
 def test_golden(out, golden):
     markdown = (out / "report.md").read_text(encoding="utf-8")
-    start, end = (markdown.index(title) for title in ("## Speed, accuracy and size", "## Across machines"))
+    start, end = (markdown.index(title) for title in ("## Speed, accuracy and size", "## How well"))
     golden("report/scenario.md", markdown[: markdown.index("## Findings")] + markdown[start:end])
     for name in ("scenario.csv", "scenario_claims.csv", "scenario_xeon.tex"):
         golden(f"report/{name}", (out / "tables" / name).read_text(encoding="utf-8"))
@@ -102,8 +106,7 @@ def test_another_program_is_called_so(table):
 
 
 def test_of_a_runner_alone_there_is_no_table():
-    study = Study(dataset(study_rows({"pi": 1.0}, 2, models=["MobileNet"])))
-    assert scenario.of_study(study, tables.summary(study)) == {}
+    assert made(dataset(study_rows({"pi": 1.0}, 2, models=["MobileNet"]))) == {}
 
 
 def test_without_a_native_runner_the_campaigns_first_is_the_baseline():
@@ -112,8 +115,7 @@ def test_without_a_native_runner_the_campaigns_first_is_the_baseline():
         runners = sorted({"tvm", "litert"}, key=lambda name, first=first: name != first)
         found = made_up(some, campaigns={"demo": {"settings": {"runners": runners}}})
         assert of(found, runner="litert", variant="int8")["baseline"] == label
-        study = Study(found)
-        assert "scenario_claims" not in scenario.of_study(study, tables.summary(study)), "nothing is native"
+        assert "scenario_claims" not in made(found), "nothing is native"
 
 
 def test_a_baseline_of_as_many_threads_is_taken_where_there_is_one():
@@ -189,35 +191,28 @@ def test_a_difference_that_chance_does_not_make_is_called_so():
     assert row["accuracy_difference_ci_high"] < 0
 
 
-def test_interval_of_a_difference_holds_in_95_of_100():
-    """By counting all outcomes of pairs, with the shares of images that only the one or only the other has right."""
-    from scipy.stats import multinomial
-
-    total, only_one, only_other = 60, 0.10, 0.05
-    pairs = [(a, b) for a in range(total + 1) for b in range(total + 1 - a)]
-    chances = multinomial.pmf(
-        [(a, b, total - a - b) for a, b in pairs], total, [only_one, only_other, 1 - only_one - only_other]
-    )
-    bounds = np.array([scenario.difference_of_pairs(a, b, total) for a, b in pairs])
-    holds = (bounds[:, 0] <= only_one - only_other) & (only_one - only_other <= bounds[:, 1])
-    assert chances[holds].sum() == pytest.approx(0.95, abs=0.02)
-
-
 def test_accuracy_of_another_file_is_left_out():
     found = made_up(rows(2))
-    first = found.runs["repetition"].eq(1) & found.runs["runner"].eq("litert") & found.runs["variant"].eq("int8")
-    found.runs.loc[first, ["model_sha256", "status"]] = ["another", "invalid"]
+    evaluated = found.runs["phase"].eq("evaluate") & found.runs["runner"].eq("litert")
+    found.runs.loc[evaluated & found.runs["variant"].eq("int8"), "model_sha256"] = "another"
     row = of(found, runner="litert", variant="int8")
     assert math.isnan(row["accuracy_percent"])
     assert row["remark"] == "what was evaluated is another file than what was measured"
 
 
-def test_what_was_evaluated_once_counts_for_all_that_use_the_file():
-    found = made_up(rows(2))
-    compiled = found.runs["variant"].eq("compiled")
-    logs = set(found.runs["log"][compiled])
-    found = replace(found, evaluations={key: e for key, e in found.evaluations.items() if key[2] not in logs})
-    assert of(found, variant="compiled")["correct_images"] == 353
+def test_what_was_evaluated_once_counts_for_all_that_use_the_file(report, table):
+    assert not any("compiled" in log for *_, log in report.study.dataset.evaluations)
+    assert of(table, variant="compiled")["correct_images"] == 353
+
+
+def test_one_file_at_several_threads_is_one_comparison_of_accuracy():
+    ways = WAYS | {("litert", "int8"): (0.1, 0.1, 9.0, 15, {})}
+    some = rows(2, ways=ways)
+    four = [row | {"threads": 4, "log": row["log"].replace("t1", "t4")} for row in some]
+    one, both = (made(made_up(every, ways))["scenario"] for every in (some, [*some, *four]))
+    p_holm = of(one, runner="litert", variant="int8")["accuracy_p_holm"]
+    assert 0 < p_holm < 1
+    assert both["accuracy_p_holm"][both["label"] == "litert int8"].tolist() == [p_holm, p_holm]
 
 
 def test_campaign_json_steps_in_and_is_named():
@@ -339,10 +334,10 @@ def test_kennings_claims_are_of_direction_and_amount(report, of_kenning):
 
 def test_claims_take_untuned_tvm_only_if_there_is_no_other():
     some = [row for row in rows(2) if (row["runner"], row["variant"]) != ("tvm", "int8")]
-    claims = document.build(made_up(some)).tables["scenario_claims"]
+    claims = made(made_up(some))["scenario_claims"]
     assert set(claims["label"][claims["claim"] == "tvm-avx2-int8"]) == {f"tvm int8_untuned ({TARGET})"}
     some = [row for row in some if row["runner"] != "tvm"]
-    claims = document.build(made_up(some)).tables["scenario_claims"]
+    claims = made(made_up(some))["scenario_claims"]
     assert set(claims["verdict"][claims["claim"] == "tvm-avx2-int8"]) == {"not measured"}
 
 
@@ -351,10 +346,11 @@ def test_claims_take_untuned_tvm_only_if_there_is_no_other():
 
 def test_eight_machines_are_beside_each_other():
     hosts = {f"host{i}": float(i) for i in range(1, 9)}
-    report = document.build(made_up(rows(2, hosts)))
-    grid = grids.scenario_on_machines(report.study, report.tables["scenario"])
+    study = Study(made_up(rows(2, hosts)))
+    table = made(study.dataset)["scenario"]
+    grid = grids.scenario_on_machines(study, table)
     assert (len(grid.rows), len(grid.head)) == (len(WAYS), 3 + len(hosts))
-    (found,) = [s for s in document.opening.scenario(report.study, report.tables["scenario"]) if "fastest" in s]
+    (found,) = [sentence for sentence in opening.scenario(study, table) if "fastest" in sentence]
     assert found.endswith("It is fastest on 8 of 8.")
 
 

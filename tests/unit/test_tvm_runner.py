@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from analysis.logs import parse
-from tests.runner_programs import RUNNERS, SHORT, edgebench, packages, start
-
-MAKE = RUNNERS.parent / "tests/data/networks/make_tvm.py"
+from tests.runner_programs import RUNNERS, SHORT, edgebench, packages, start, tvm_networks
+from tests.unit import colours
 
 
 @pytest.fixture(scope="module")
-def networks(tmp_path_factory):
-    """The directory of the networks: a library is of one kind of machine, so none is kept."""
-    if not shutil.which("g++"):
-        pytest.skip("needs g++, with which TVM links (Debian: g++)")
-    directory = tmp_path_factory.mktemp("networks")
-    done = subprocess.run(
-        [sys.executable, MAKE, directory],
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(packages("tvm"))},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return directory
+def networks():
+    return tvm_networks()
 
 
 def started(graph: Path, *arguments):
@@ -66,6 +50,13 @@ def test_the_compiler_is_not_loaded(networks):
     # It takes seconds to load, and 200 MB.
     log = measure(networks / "image.so", *SHORT)
     assert edgebench(log)["memory"]["start_rss_kb"] < 100_000
+
+
+def test_images_are_quantized_and_classified(networks):
+    colours.write(networks / "it.npz")
+    values = edgebench(measure(networks / "colours.so", "--evaluate=it.npz"))
+    assert values["evaluation"]["predicted"] == colours.COLOURS
+    assert "input_quantization" not in values["runner"]
 
 
 @pytest.mark.parametrize(

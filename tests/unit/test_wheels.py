@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 
 import pytest
@@ -17,6 +18,7 @@ from ansible_collections.edgebench.testbed.plugins.plugin_utils.wheels import (
     Target,
     WheelsError,
     addresses_in,
+    leave_out,
 )
 from ansible_collections.edgebench.testbed.plugins.plugin_utils.zipapps import zipapp
 
@@ -74,6 +76,26 @@ def test_another_index_is_asked_for_the_first_package_alone(packages, tmp_path):
     assert "--extra-index-url" not in others
     assert packages.digest != replace(packages, extra_index_url="").digest
     assert str(packages) == "a==1 and 2 more"
+
+
+def test_what_hosts_do_not_need_is_not_sent(tmp_path):
+    path = tmp_path / "a.whl"
+    with zipfile.ZipFile(path, "w") as wheel:
+        for name in ("a/__init__.py", "a/lib/libruntime.so", "a/lib/libcompiler.so", "a/3rdparty/x/y.h"):
+            wheel.writestr(name, name)
+    whole = path.read_bytes()
+    leave_out(path, ["b/*"])
+    assert path.read_bytes() == whole
+    leave_out(path, ["a/lib/libcompiler.so", "a/3rdparty/*"])
+    with zipfile.ZipFile(path) as wheel:
+        assert {name: wheel.read(name).decode() for name in wheel.namelist()} == {
+            name: name for name in ("a/__init__.py", "a/lib/libruntime.so")
+        }
+    assert [each.name for each in tmp_path.iterdir()] == ["a.whl"]
+
+
+def test_another_choice_of_files_is_another_directory(packages):
+    assert packages.digest != replace(packages, leave_out=("a/lib/*",)).digest
 
 
 def test_a_program_and_its_modules_are_one_file_that_is_always_the_same(tmp_path):

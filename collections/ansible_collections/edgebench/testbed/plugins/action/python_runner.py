@@ -40,6 +40,13 @@ options:
     description: A package index that pip is to ask as well, for the first of I(packages).
     type: str
     default: ""
+  leave_out:
+    description:
+      - Files in the packages that the runner does not need, as patterns such as C(tvm/3rdparty/*). They are not sent,
+        and where the host downloads the packages itself they are not unpacked.
+    type: list
+    elements: str
+    default: []
   advice:
     description: What to do when the runner does not start, a sentence for the message.
     type: str
@@ -126,6 +133,7 @@ class ActionModule(HostAction):
         "python": {"type": "str"},
         "packages": {"type": "list", "elements": "str", "required": True},
         "extra_index_url": {"type": "str", "default": ""},
+        "leave_out": {"type": "list", "elements": "str", "default": []},
         "advice": {"type": "str", "default": ""},
         "cache_dir": {"type": "path", "required": True},
         "controller_python": {"type": "str", "required": True},
@@ -143,7 +151,11 @@ class ActionModule(HostAction):
                 "needs none"
             )
         packages = Packages(
-            tuple(args["packages"]), args["controller_python"], Path(args["cache_dir"]), args["extra_index_url"]
+            tuple(args["packages"]),
+            args["controller_python"],
+            Path(args["cache_dir"]),
+            args["extra_index_url"],
+            tuple(args["leave_out"]),
         )
 
         def ask() -> Answer:
@@ -201,7 +213,7 @@ class ActionModule(HostAction):
         except OSError as exc:
             raise HostError(f"cannot keep wheels in {packages.cache} on the controller: {exc.strerror}") from exc
         deliver(shell, missing(shell, parcels), args["fetch_on_host"])
-        words = (args["python"], f"{directory}.wheels", directory)
+        words = (args["python"], f"{directory}.wheels", directory, *args["leave_out"])
         shell.check(
             f"cannot unpack wheels into {directory}", RUN_PYTHON, *words, stdin=self._script("unpack_wheels.py")
         )

@@ -18,7 +18,7 @@ description:
     lease by. It is rough, and good for nothing else.
   - By the mean of the host's runs that are home; where there are none, by the rules of benchmark_model and the
     multiply-adds of each batch, float32 or not. Runs that will have to be repeated are not foreseen.
-positional: home_dir, speed_gmac_s, models
+positional: home_dir, speed_gmac_s, models, target
 options:
   _input:
     description: The campaign's settings, as the module M(edgebench.testbed.campaign) returns them.
@@ -37,6 +37,9 @@ options:
     type: list
     elements: dict
     required: true
+  target:
+    description: What libraries must be compiled for to run on the host.
+    type: str
 """
 
 EXAMPLES = """
@@ -54,10 +57,14 @@ _value:
 
 
 def campaign_estimate(
-    settings: dict[str, Any], home_dir: str, speed_gmac_s: float, models: Sequence[dict[str, Any]]
+    settings: dict[str, Any],
+    home_dir: str,
+    speed_gmac_s: float,
+    models: Sequence[dict[str, Any]],
+    target: str | None = None,
 ) -> dict[str, Any]:
     try:
-        return estimate(settings, Path(home_dir), float(speed_gmac_s), models)
+        return estimate(settings, Path(home_dir), float(speed_gmac_s), models, target or None)
     except (EstimateError, OSError) as exc:
         raise AnsibleFilterError(str(exc)) from exc
 

@@ -9,7 +9,8 @@ short_description: Models of a manifest as files to install on a host
 description:
   - Turns the entries of modelzoo's manifest into the I(files) of M(edgebench.testbed.install_files), with the sha256
     and the URL that the manifest has, so that nothing is read on the controller.
-positional: _input, source_dir, dest_dir
+  - Files that were compiled for other CPUs than the host's are left out.
+positional: _input, source_dir, dest_dir, target
 options:
   _input:
     description: The manifest's entries.
@@ -24,6 +25,9 @@ options:
     description: Their directory on the host.
     type: str
     required: true
+  target:
+    description: What libraries must be compiled for to run on the host, as in the manifest. Without it none does.
+    type: str
 """
 
 EXAMPLES = """
@@ -40,9 +44,13 @@ _value:
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ansible_collections.edgebench.testbed.plugins.module_utils import plan
 
-def model_files(manifest: Sequence[dict[str, Any]], source_dir: str, dest_dir: str) -> list[dict[str, str]]:
-    """Return the files to install, one for each entry."""
+
+def model_files(
+    manifest: Sequence[dict[str, Any]], source_dir: str, dest_dir: str, target: str | None = None
+) -> list[dict[str, str]]:
+    """Return the files to install, one for each entry that is for this host."""
     return [
         {
             "src": f"{source_dir}/{entry['file']}",
@@ -50,7 +58,7 @@ def model_files(manifest: Sequence[dict[str, Any]], source_dir: str, dest_dir: s
             "sha256": entry["sha256"],
             "url": entry.get("url") or "",
         }
-        for entry in manifest
+        for entry in plan.for_host(manifest, target or None)
     ]
 
 

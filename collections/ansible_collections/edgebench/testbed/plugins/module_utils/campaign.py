@@ -34,6 +34,12 @@ _BESIDE = (
     "classes",
     "weight_sparsity",
     "weight_clusters",
+    "target",
+    "kernels",
+    "tuned_kernels",
+    "tuning_minutes",
+    "compiled_from_sha256",
+    "arithmetic",
 )
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*\Z")
 
@@ -163,6 +169,9 @@ def _ensure(params: dict[str, Any], name: str, now: datetime, check_mode: bool) 
         known = {key: old.get(key) for key in asked}
         if set(known["hosts"]) < set(hosts):
             known["hosts"] = hosts  # an inventory may grow in mid-campaign; a host that went away took numbers with it
+        if record is not None:  # a host that joins late, or is not there, may be the only one of its kind of CPU
+            known["models"], _ = _split(known["models"], asked["models"])
+            asked["models"], of_joining = _split(asked["models"], old["models"])
         for key, what_counts in (("settings", _complete), ("models", _what)):
             if key in asked:
                 was, now_is = what_counts(known[key]), what_counts(asked[key])
@@ -176,6 +185,8 @@ def _ensure(params: dict[str, Any], name: str, now: datetime, check_mode: bool) 
                 f"campaign '{name}' was begun otherwise: {'; '.join(changed[:3])}{more}. "
                 "Go on with what it was begun with, or choose another campaign_name"
             )
+        if record is not None:
+            asked["models"] = old["models"] + of_joining
     if record is not None and old | asked != old:
         result["changed"] = True
         if not check_mode:
@@ -189,8 +200,15 @@ def _complete(settings: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _what(models: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Without where each was had from, which may change, and facts not every kit has: its sha256 says what it is."""
-    return [{key: value for key, value in model.items() if key not in _BESIDE} for model in models]
+    """In one order, without where each was had from and facts not every kit has: its sha256 says what it is."""
+    bare = [{key: value for key, value in model.items() if key not in _BESIDE} for model in models]
+    return sorted(bare, key=lambda model: model.get("file", ""))
+
+
+def _split(models: list[dict[str, Any]], others: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], ...]:
+    """Those that can be compared with others, and libraries for targets of which there are none among the others."""
+    targets = {None, *(model.get("target") for model in others)}
+    return tuple([model for model in models if (model.get("target") in targets) is common] for common in (True, False))
 
 
 @contextlib.contextmanager

@@ -4,7 +4,8 @@
 A plan is made of blocks. A block holds every configuration once, in an order drawn anew for it, so that slow drift of
 the machine meets all configurations alike and a comparison can be paired block by block (randomised complete blocks).
 Before the blocks may come a pilot, from which the host chooses the iterations of a process, and after them one run of
-each configuration with its operators profiled. Neither is a repetition.
+each configuration with its operators profiled, and one of each runner and file that classifies held-out images. None of
+these is a repetition.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ COLUMNS = (
     "flags",
 )
 
-DEFAULTS = {"batch_sizes": [1], "input_sizes": []}
+DEFAULTS = {"batch_sizes": [1], "input_sizes": [], "evaluate": True}
 """Of settings that campaigns of earlier kits do not have. No input sizes: each model's own."""
 
 TFLITE = "tflite"
-FORMATS = {"torch": "pt2", "onnxruntime": "onnx", "tvm": "so"}
+FORMATS = {"torch": "pt2", "onnxruntime": "onnx", "tvm": "so", "keras": "keras"}
 """The files that a runner reads, where they are not TFLite's."""
 
-ANY_BATCH = ("pt2", "onnx")
+ANY_BATCH = ("pt2", "onnx", "keras")
 """Formats whose files take any batch size."""
 
 VARIANT_FLAGS = {
@@ -50,7 +51,8 @@ VARIANT_FLAGS = {
         "compiled": "--compile=true",
         "channels_last": "--channels_last=true",
         "compiled_channels_last": "--compile=true --channels_last=true",
-    }
+    },
+    "keras": {"compiled": "--compile=true"},
 }
 """Variants of a runner that have no file of their own: the float32 one, with these flags."""
 
@@ -71,6 +73,7 @@ DELEGATES = {
     "torch": ("default",),
     "onnxruntime": ("default",),
     "tvm": ("default",),
+    "keras": ("default",),
 }
 """What each runner can be asked for. Whether a host's build has it is known only when it runs."""
 
@@ -82,7 +85,14 @@ PROFILING_RUNNERS = ("benchmark_model",)
 
 PROFILE_FLAGS = "--enable_op_profiling=true"
 
-_PHASE_FLAGS = {"pilot": PILOT_FLAGS, "measure": "", "profile": PROFILE_FLAGS}
+EVALUATING_RUNNERS = ("litert", "keras", "tvm")
+HELD_OUT = "held_out"
+"""The variant that is no model, but images for one to classify."""
+
+EVALUATION_TIMEOUTS = 6
+"""An evaluation may take so many times as long as another run: it has a thousand inferences, however slow they are."""
+
+_PHASE_FLAGS = {"pilot": PILOT_FLAGS, "measure": "", "profile": PROFILE_FLAGS, "evaluate": ""}
 
 # Words of a plan stand in file names and in shell words: nothing that either could misread.
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*\Z")
@@ -144,7 +154,7 @@ def check(settings: dict[str, Any]) -> None:
             f"{', '.join(settings['runners'])}; add it, or set campaign_op_profiling to false"
         )
 
-    for axis in DEFAULTS:
+    for axis in ("batch_sizes", "input_sizes"):
         if bad := [number for number in settings[axis] if number < 1]:
             raise PlanError(f"campaign_{axis} has {bad[0]}; expected numbers above 0")
     _check_use(settings, combinations(settings, []), [])
@@ -201,7 +211,7 @@ def _check_use(settings: dict[str, Any], found: list[dict[str, Any]], models: Se
         used = {each[axis.removesuffix("s")] for each in found}
         if unused := [value for value in settings[axis] if value not in used]:
             reads = ", ".join(f"{runner} reads {format_} files" for runner, format_ in FORMATS.items())
-            only = "; ".join(f"only {runner} has {', '.join(flags)}" for runner, flags in VARIANT_FLAGS.items())
+            only = "; ".join(f"{runner} also has {', '.join(flags)}" for runner, flags in VARIANT_FLAGS.items())
             delegates = "; ".join(
                 f"delegates of {runner}: {', '.join(DELEGATES[runner])}"
                 for runner in dict.fromkeys(settings["runners"])
@@ -213,17 +223,79 @@ def _check_use(settings: dict[str, Any], found: list[dict[str, Any]], models: Se
             )
 
 
-def phases(settings: dict[str, Any], members: list[dict[str, Any]]) -> list[tuple[str, int, int, list[dict[str, Any]]]]:
-    """Return the parts of a plan in their order: phase, block, repetition, and which of the members are in it."""
+def phases(
+    settings: dict[str, Any], members: list[dict[str, Any]], models: Sequence[dict[str, Any]]
+) -> list[tuple[str, int, int, list[dict[str, Any]]]]:
+    """Return the parts of a plan in their order: phase, block, repetition, and which of the members are in it.
+
+    Args:
+        settings: of the campaign.
+        members: the combinations that the host measures.
+        models: the entries of the model manifest.
+    """
     parts = [("measure", block, block, members) for block in range(1, int(settings["max_repetitions"]) + 1)]
     if settings.get("iterations") == "auto":
         parts[:0] = [("pilot", 0, k, members) for k in range(1, int(settings["pilot_runs"]) + 1)]
     if settings.get("op_profiling"):
         parts.append(("profile", 0, 1, [each for each in members if each["runner"] in PROFILING_RUNNERS]))
+    if (DEFAULTS | settings)["evaluate"] and (evaluated := _evaluated(members, models)):
+        parts.append(("evaluate", 0, 1, evaluated))
     return parts
 
 
-def build(host: str, settings: dict[str, Any], models: list[dict[str, Any]], seed: int, timeout_s: int) -> list[dict]:
+def _evaluated(members: list[dict[str, Any]], models: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of the combinations that run one file in one way the first, with the smallest batch; if there are images for it.
+
+    Threads, delegates and the batch size change nothing in what a file says of an image.
+    """
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for each in sorted(members, key=lambda each: each["batch_size"]):
+        if each["runner"] in EVALUATING_RUNNERS and _held_out(each, models):
+            batch_size = None if _wanted(each)[-1] in ANY_BATCH else each["batch_size"]
+            found.setdefault((each["model"], each["variant"], each["runner"], each["input_size"], batch_size), each)
+    return list(found.values())
+
+
+def _held_out(asked: dict[str, Any], models: Sequence[dict[str, Any]]) -> str:
+    """The file of images that no variant of the model has seen, of the size that a combination takes; '' = none."""
+    size = asked["input_size"]
+    return next(
+        (
+            entry["file"]
+            for entry in models
+            if (entry["model"], entry["variant"]) == (asked["model"], HELD_OUT)
+            and size in (None, entry.get("input_size"))
+        ),
+        "",
+    )
+
+
+def on_host(
+    found: Sequence[dict[str, Any]], models: Sequence[dict[str, Any]], target: str | None
+) -> list[dict[str, Any]]:
+    """Return the combinations that a host measures: those but for which there are only files for other kinds of CPU.
+
+    Args:
+        found: combinations of the campaign.
+        models: the entries of the model manifest.
+        target: what libraries must be compiled for to run on the host; None: it runs none that are for one target.
+    """
+    return [each for each in found if not (fit := _files_of(each, models)) or any(_is_for(one, target) for one in fit)]
+
+
+def for_host(models: Sequence[dict[str, Any]], target: str | None) -> list[dict[str, Any]]:
+    """Return the entries of the model manifest whose files are for any CPU, or for this target."""
+    return [entry for entry in models if _is_for(entry, target)]
+
+
+def build(
+    host: str,
+    settings: dict[str, Any],
+    models: list[dict[str, Any]],
+    seed: int,
+    timeout_s: int,
+    target: str | None = None,
+) -> list[dict]:
     """Return the rows of a host's plan in the order in which they run.
 
     Args:
@@ -233,10 +305,12 @@ def build(host: str, settings: dict[str, Any], models: list[dict[str, Any]], see
         models: the entries of the model manifest.
         seed: of the campaign; the same seed and host give the same order.
         timeout_s: the longest that one run may take, in seconds.
+        target: what libraries must be compiled for to run on the host; where they are for others only, a combination
+            is not in its plan.
 
     Raises:
-        PlanError: there is no file for a combination, something that is asked for goes with nothing else, or a word
-            cannot stand in a plan.
+        PlanError: there is no file for a combination, something that is asked for goes with nothing else, nothing is
+            left for this host, or a word cannot stand in a plan.
     """
     settings = DEFAULTS | settings
     for word in settings["flags"].split():
@@ -244,20 +318,35 @@ def build(host: str, settings: dict[str, Any], models: list[dict[str, Any]], see
             raise PlanError(f"'{word}' in campaign_flags is not of the form --name=value")
     asked = combinations(settings, models)
     _check_use(settings, asked, models)
-    configurations = [_configuration(each, _entry(each, models), settings["flags"], int(timeout_s)) for each in asked]
+    here = on_host(asked, models, target)
+    if not here:
+        raise PlanError(
+            f"nothing to measure on {host}: all files that are asked for are compiled for other CPUs than its own, "
+            f"{target or 'of which no target of TVM is known'}{_there_are(models)}"
+        )
+    own = for_host(models, target)
+    rows_of = {_key(each): _configuration(each, _entry(each, own), settings["flags"], int(timeout_s)) for each in here}
 
     # Each phase draws from an order of its own, so that a pilot does not change the blocks that follow.
-    seeds = {"pilot": f"{seed}:{host}:pilot", "measure": f"{seed}:{host}", "profile": f"{seed}:{host}:profile"}
-    orders = {phase: random.Random(text) for phase, text in seeds.items()}
+    seeds = {"measure": f"{seed}:{host}"}
+    orders = {phase: random.Random(seeds.get(phase, f"{seed}:{host}:{phase}")) for phase in _PHASE_FLAGS}
     rows = []
-    for phase, block, repetition, members in phases(settings, configurations):
-        for configuration in orders[phase].sample(members, len(members)):
+    for phase, block, repetition, members in phases(settings, here, models):
+        for each in orders[phase].sample(members, len(members)):
+            configuration = rows_of[_key(each)]
             run = _run_name(len(rows) + 1, phase, repetition, configuration)
             flags = _joined(configuration["flags"], _PHASE_FLAGS[phase])
+            if phase == "evaluate":
+                flags = _joined(flags, f"--evaluate={_held_out(each, models)}")
+                configuration = configuration | {"timeout_s": EVALUATION_TIMEOUTS * configuration["timeout_s"]}
             rows.append(
                 {"run": run, "block": block, "repetition": repetition, "phase": phase, **configuration, "flags": flags}
             )
     return rows
+
+
+def _key(asked: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(asked.values())
 
 
 def _configuration(asked: dict[str, Any], entry: dict[str, Any], flags: str, timeout_s: int) -> dict[str, Any]:
@@ -291,23 +380,38 @@ def _entry(asked: dict[str, Any], models: Sequence[dict[str, Any]]) -> dict[str,
     Raises:
         PlanError: there is none; the message has those that there are.
     """
+    if fitting := _files_of(asked, models):
+        return fitting[0]
     batch_size, input_size = asked["batch_size"], asked["input_size"]
-    format_ = FORMATS.get(asked["runner"], TFLITE)
-    wanted = (asked["model"], _file_variant(asked["runner"], asked["variant"]), format_)
+    batch = f" for batch size {batch_size}" if batch_size != 1 else ""
+    size = f" for input size {input_size}" if input_size else ""
+    raise PlanError(f"no model file {'.'.join(_wanted(asked))}{batch}{size}{_there_are(models, asked['model'])}")
+
+
+def _files_of(asked: dict[str, Any], models: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The entries that fit a combination: several where files are compiled for one kind of CPU each."""
+    batch_size, input_size = asked["batch_size"], asked["input_size"]
+    wanted = _wanted(asked)
 
     def fits(entry: dict[str, Any]) -> bool:
         of_batch, of_size = entry.get("batch_size"), entry.get("input_size")
         return (
             (entry["model"], entry["variant"], _format(entry)) == wanted
             and (of_size == input_size if input_size else not _size_mark(of_size, entry["file"]))
-            and (of_batch == batch_size or (of_batch is None and (format_ in ANY_BATCH or batch_size == 1)))
+            and (of_batch == batch_size or (of_batch is None and (wanted[-1] in ANY_BATCH or batch_size == 1)))
         )
 
-    if entry := next(filter(fits, models), None):
-        return entry
-    batch = f" for batch size {batch_size}" if batch_size != 1 else ""
-    size = f" for input size {input_size}" if input_size else ""
-    raise PlanError(f"no model file {'.'.join(wanted)}{batch}{size}{_there_are(models, asked['model'])}")
+    return list(filter(fits, models))
+
+
+def _wanted(asked: dict[str, Any]) -> tuple[str, str, str]:
+    """Model, variant and format of the file that a combination runs."""
+    runner = asked["runner"]
+    return asked["model"], _file_variant(runner, asked["variant"]), FORMATS.get(runner, TFLITE)
+
+
+def _is_for(entry: dict[str, Any], target: str | None) -> bool:
+    return entry.get("target") in (None, target)
 
 
 def _there_are(models: Sequence[dict[str, Any]], model: str = "") -> str:
@@ -332,6 +436,8 @@ def _size_mark(input_size: int | str | None, file: str) -> str:
 
 def _shape_flags(entry: dict[str, Any], batch_size: int) -> str:
     size = entry.get("input_size")
+    if size and entry["format"] == "keras":
+        return f"--input_layer=input --input_layer_shape={batch_size},{size},{size},3" if batch_size > 1 else ""
     if size:
         return f"--input_layer=input --input_layer_shape={batch_size},3,{size},{size}"
     if batch_size == 1:
@@ -358,7 +464,7 @@ def _run_name(number: int, phase: str, repetition: int, configuration: dict[str,
     delegate, batch_size = configuration["delegate"], configuration["batch_size"]
     sizes = "" if batch_size in ("-", 1) else f".b{batch_size}"
     sizes += _size_mark(configuration["input_size"], configuration["model_file"])
-    ending = {"pilot": f"p{repetition:02d}", "measure": f"r{repetition:02d}", "profile": "profile"}[phase]
+    ending = {"pilot": f"p{repetition:02d}", "measure": f"r{repetition:02d}"}.get(phase, phase)
     return (
         f"{number:04d}_{configuration['model']}.{configuration['variant']}.{configuration['runner']}"
         f".t{configuration['threads']}{'' if delegate == 'default' else '.' + delegate}{sizes}_{ending}"

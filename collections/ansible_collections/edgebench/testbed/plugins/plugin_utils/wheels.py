@@ -8,8 +8,10 @@ import json
 import shutil
 import subprocess
 import tempfile
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -62,12 +64,14 @@ class Packages:
     Attributes:
         requirements: the packages, as pip's requirements.
         extra_index_url: an index that is asked as well, for the first of them; '' for none.
+        leave_out: patterns of files in the packages that are not wanted, as of `fnmatch`; `*` also matches a slash.
     """
 
     requirements: tuple[str, ...]
     python: str
     cache: Path
     extra_index_url: str = ""
+    leave_out: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         first, *others = self.requirements
@@ -76,11 +80,13 @@ class Packages:
     @property
     def digest(self) -> str:
         """A name for what is asked for."""
-        words = [*self.requirements, *filter(None, [self.extra_index_url])]
+        words = [*self.requirements, *filter(None, [self.extra_index_url]), *self.leave_out]
         return hashlib.sha256(" ".join(words).encode()).hexdigest()[:8]
 
     def wheels(self, target: Target, say: Say) -> list[Path]:
         """Return the wheels' paths; downloads them once for all targets of the same key.
+
+        What is to be left out is left out here, so that it is not sent: of a compiler hosts may want the runtime.
 
         Raises:
             WheelsError: there are none.
@@ -94,6 +100,8 @@ class Packages:
                 with tempfile.TemporaryDirectory(dir=self.cache, prefix=f"{target.key}.partial.") as scratch:
                     for question in self._questions:
                         self._pip("download", *target.options, f"--dest={scratch}/wheels", *question)
+                    for path in Path(scratch, "wheels").glob("*.whl") if self.leave_out else ():
+                        leave_out(path, self.leave_out)
                     Path(scratch, "wheels").rename(final)
         return sorted(final.glob("*.whl"))
 
@@ -138,6 +146,19 @@ class Packages:
         if done.returncode != 0:
             lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
             raise WheelsError(next((line for line in lines if line.startswith("ERROR")), lines[-1]))
+
+
+def leave_out(path: Path, patterns: Sequence[str]) -> None:
+    """Write a wheel anew without the files that match a pattern. Its RECORD still has them: hosts only unpack it."""
+    with zipfile.ZipFile(path) as wheel:
+        kept = [each for each in wheel.infolist() if not any(fnmatchcase(each.filename, one) for one in patterns)]
+        if len(kept) == len(wheel.infolist()):
+            return
+        partial = path.with_suffix(".partial")
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as smaller:
+            for each in kept:
+                smaller.writestr(each, wheel.read(each))
+    partial.replace(path)
 
 
 def addresses_in(report: dict[str, Any]) -> dict[str, Sequence[str]]:
