@@ -661,21 +661,12 @@ def _how(run: ToolRun) -> dict[str, Any]:
         return {}
     kernels = {name: identity.get(name) for name in ("kernels", "tuned_kernels")}
     return {
-        **{name: _text(identity.get(name)) for name in ("call", "arithmetic")},
+        **{name: _text(identity.get(name)) for name in ("call", "target", "arithmetic")},
         **{name: n if type(n) is int and 0 <= n < 10**9 else None for name, n in kernels.items()},
-        "target": _target(identity.get("target")),
     }
 
 
 _HOW = frozenset(("call", "target", "arithmetic", "kernels", "tuned_kernels"))
-
-
-def _target(told: Any) -> str:
-    """'llvm -mcpu=core-avx2': what TVM compiled for, which its runner may tell in parts."""
-    if not isinstance(told, dict):
-        return _text(told)
-    parts = (f"-{name}={told[name]}" for name in ("mtriple", "mcpu") if _text(told.get(name)))
-    return " ".join((_text(told.get("kind")), *parts)).strip()
 
 
 def _measurements(run: ToolRun) -> dict[str, Any]:

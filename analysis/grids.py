@@ -404,7 +404,7 @@ def scenario(study: Study, table: pd.DataFrame) -> Grid:
             *(number(row.size_mb), number(row.size_reduction)),
             with_interval(row.memory_overall_mb, row.memory_ci_low_mb, row.memory_ci_high_mb),
             "" if pd.isna(row.kernels) or pd.isna(row.tuned_kernels) else f"{row.tuned_kernels} of {row.kernels}",
-            "" if row.absent or row.dominated_by else "yes",
+            "yes" if row.on_front else "",
             _remark(row.reason, row.remark),
         ]
         for row in table.itertuples()

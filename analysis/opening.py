@@ -79,7 +79,8 @@ def _way(study: Study, row: pd.Series) -> str:
     """'litert int8 is 2.41 (2.30 to 2.52) times as fast as keras float32, another program, on pi: faster; ...'."""
     speed = f"{row['label']} is {with_interval(row['speedup'], row['ci_low'], row['ci_high'])} times as fast as"
     program = ", another program," if row["program"] == ANOTHER else ""
-    parts = [f"{speed} {row['baseline']}{program} on {_where(study, row)}: {row['verdict']}"]
+    verdict = "by one run of each, so without an interval" if pd.isna(row["ci_low"]) else row["verdict"]
+    parts = [f"{speed} {row['baseline']}{program} on {_where(study, row)}: {verdict}"]
     if row["accuracy_verdict"]:
         points = with_interval(*(row[f"accuracy_difference_{name}"] for name in ("points", "ci_low", "ci_high")))
         parts.append(f"accuracy {row['accuracy_verdict']} (difference {points} points)")

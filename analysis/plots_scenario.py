@@ -89,13 +89,13 @@ def bubbles(study: Study, table: pd.DataFrame, title: str) -> Figure | None:
             axes.plot([max(row.mean_ci_low_ms, 1e-9), row.mean_ci_high_ms], [y, y], color=colour, linewidth=1)
         mark = axes.scatter([x], [y], s=area, color=colour, marker=shape, alpha=0.75, linewidth=0, zorder=3)
         hover.says(mark, _says(row))
-        if not row.dominated_by:
+        if row.on_front:
             axes.scatter(
                 [x], [y], s=area + 60, facecolor="none", edgecolor="black", marker=shape, linewidth=1.1, zorder=4
             )
         top = high + per_inch * _LINE * (level + 0.8)
         axes.plot([x, x], [row.accuracy_ci_high_percent, top], color="#BBBBBB", linewidth=0.6, zorder=0)
-        style = {"color": QUIET} if row.dominated_by else {"fontweight": "bold"}
+        style = {"fontweight": "bold"} if row.on_front else {"color": QUIET}
         shift = (2 if side == "left" else -2, 0)
         axes.annotate(
             row.name, (x, top), shift, textcoords="offset points", ha=side, va="center", fontsize=_NAME, **style

@@ -102,8 +102,8 @@ def scenario(study: Study, summary: pd.DataFrame, found: Mapping[Group, Sequence
     `size_reduction` the baseline's file size / this one's, exact. `accuracy_difference_points` is this one's accuracy
     less the baseline's on the same images, with its interval, see `quality.difference`, and McNemar's test. p-values
     are corrected over the rows of one machine, those of time and those of accuracy. `dominated_by` are the rows of the
-    same model that are faster beyond noise, right in as many of the same images, and no larger; '' = on the Pareto
-    front.
+    same model that are faster beyond noise, right in as many of the same images, and no larger; `on_front` = there is
+    none, and there are repetitions to know it by.
     """
     times, memory = (means_of(study, summary, metric) for metric in (DEFAULT_METRIC, "memory_overall_mb"))
     evaluated = _Evaluated(study)
@@ -134,7 +134,8 @@ def scenario(study: Study, summary: pd.DataFrame, found: Mapping[Group, Sequence
                     "size_reduction": sizes.get(baseline, math.nan) / sizes[cell],
                     **dict(zip(_MEMORY, memory[cell][1:], strict=True)),
                     **hows[cell],
-                    "dominated_by": ", ".join(names[other] for other in beaten_by),
+                    "dominated_by": (dominated_by := ", ".join(names[other] for other in beaten_by)),
+                    "on_front": n > 1 and not dominated_by,  # of a single time nobody knows what is beyond noise
                     "weights": ", ".join(study.known([cell], "weights")),
                     "absent": "" if n else absence(study, cell),
                     "remark": "; ".join(notes),
@@ -165,14 +166,14 @@ _COLUMNS = (
     *("label", "baseline", "baseline_threads", "program", "n", *_MEAN, "speedup", "ci_low", "ci_high", "p_value"),
     *("p_holm", "verdict", "method", "reason", "accuracy_from", "evaluated_on", "evaluated_images", "correct_images"),
     *(*_ACCURACY, *_DIFFERENCE, "accuracy_p_value", "accuracy_p_holm", "accuracy_verdict"),
-    *("size_mb", "size_reduction", *_MEMORY, *_HOW, "dominated_by", "weights", "absent", "remark"),
+    *("size_mb", "size_reduction", *_MEMORY, *_HOW, "dominated_by", "on_front", "weights", "absent", "remark"),
 )
 _COUNTS = ("baseline_threads", "n", "evaluated_images", "correct_images", "kernels", "tuned_kernels")
 _TEXTS = (
     *("label", "baseline", "program", "verdict", "method", "reason", "accuracy_from", "evaluated_on"),
     *("accuracy_verdict", "call", "target", "arithmetic", "dominated_by", "weights", "absent", "remark"),
 )
-_NUMBERS = [name for name in _COLUMNS if name not in (*_COUNTS, *_TEXTS)]
+_NUMBERS = [name for name in _COLUMNS if name not in (*_COUNTS, *_TEXTS, "on_front")]
 
 
 def _how(study: Study, cell: Cell) -> dict[str, Any]:
