@@ -553,7 +553,7 @@ def terminal_text(report: Report) -> str:
         title = f"{study.place_label(machine, setting)} ({metric_label(report.metric)[0].lower()})"
         blocks.append(f"{title}\n{grids.plain(grid)}")
     lines = [*_some("\n\n".join, blocks, "machines or settings"), "", findings.overall(report.tables["speedup"])]
-    lines += findings.growth_in_short(report.tables)
+    lines += [*opening.scenario(study, report.tables.get("scenario")), *findings.growth_in_short(report.tables)]
     counts = study.runs["status"].value_counts()
     parts = filter(None, [", ".join(f"{n} {status}" for status, n in counts.items()), findings.repeats(study)])
     lines.append(f"{tables.count(len(study.runs), 'run')}: {'; '.join(parts)}")

@@ -390,4 +390,6 @@ def test_two_campaigns_of_these_runners_are_compared(tmp_path, capsys):
 
 def test_terminal_and_report_of_one_run_do_not_break():
     report = document.build(made_up([run(runner="tvm", **UNTUNED), run(runner="keras")], evaluated=False))
-    assert "untuned" in document.terminal_text(report)
+    text = document.terminal_text(report)
+    assert "MobileNet: tvm float32" in text
+    assert "untuned" in text
