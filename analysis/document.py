@@ -462,7 +462,7 @@ def render(report: Report, todo: Sequence[Chart], plots_directory: Path) -> dict
     beside += [*opening.energy(study, report.tables.get("energy")), *findings.growth_in_short(report.tables)]
     compression, of_scenario, accuracy = (report.tables.get(name) for name in ("compression", "scenario", "quality"))
     if accuracy is not None:
-        beside += tables_quality.in_short(study, accuracy, report.tables.get("agreement"))
+        beside += tables_quality.in_short(accuracy, report.tables.get("agreement"))
     metrics = report.metrics if len(study.charted) <= _ALL_METRICS_EMBEDDED else [report.metric]
     context = {
         "report": report,

@@ -490,7 +490,7 @@ def agreement(study: Study, table: pd.DataFrame) -> Grid:
     head += ["#Difference (points)", "#p (Holm)", "Verdict", "Remark"]
     rows = []
     for row in table.itertuples():
-        against = tables_quality.configuration(study, row.reference_runner, row.reference_variant)
+        against = tables_quality.configuration(row.reference_runner, row.reference_variant)
         bounds = row.agreement_ci_low_percent, row.agreement_ci_high_percent
         cells = [*_evaluated_cells(study, row, named), against, _percent(row.agreement_percent, *bounds)]
         cells += map(_text, (row.only_reference_correct_images, row.only_candidate_correct_images))
@@ -526,7 +526,7 @@ _CONFUSED = 5  # of each matrix
 def _evaluated_names(study: Study, table: pd.DataFrame) -> list[str]:
     """The head of the columns that name a configuration in tables on accuracy."""
     others = [name for name in study.varying if name != "runner" and table[name].nunique(dropna=False) > 1]
-    return ["Model", *(["Runner"] if "runner" in study.varying else []), "Variant", *map(_setting_head, others)]
+    return ["Model", "Runner", "Variant", *map(_setting_head, others)]
 
 
 def _evaluated_cells(study: Study, row: tuple, named: Iterable[str]) -> list[str]:

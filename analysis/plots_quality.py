@@ -81,7 +81,7 @@ def confusion_matrices(study: Study, model: str, found: Sequence[Result]) -> Fig
         counts = result.evaluation.confusion_matrix
         where = dict.fromkeys(cell.machine for cell in result.cells)
         on = f", on {some((study.labels[machine] for machine in where), 2)}" if set(where) != everywhere else ""
-        labels = dict.fromkeys(configuration(study, cell.setting.runner, cell.variant) for cell in result.cells)
+        labels = dict.fromkeys(configuration(cell.setting.runner, cell.variant) for cell in result.cells)
         named = next(text for n in (2, 1) if len(text := some(labels, n)) < _TITLE or n == 1)
         title = f"{i + 1}: {named}\n{100 * quality.top_1(counts).value:.1f} % right{on}"
         axes.set_title(title, fontsize=SMALL, pad=3)

@@ -10,21 +10,23 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from analysis import quality, stats
-from analysis.logs import FAILED
-from analysis.names import DEFAULT_BASELINE, INTEGER
+from analysis.logs import FAILED, OK
+from analysis.names import DEFAULT_BASELINE, EVALUATE, INTEGER
 from analysis.quality import Evaluation, Share
 from analysis.study import Cell, Machine, Study, cell_key, plain
 from analysis.tables import cell_columns, count, some
 from analysis.tables_compression import HIGHER, LOWER
 
 DIFFERENT = "runs classify differently; this is the first"
-OTHER_FILE = "the runs that were measured had another file: not counted"
+NOT_COUNTED = "not counted"
+OTHER_FILE = f"{NOT_COUNTED}: the runs that were measured had another file"
 _REFERENCES = ("keras", "litert")  # runners whose float32 stands for the model itself, the first that is there
 _HASH_DIGITS = 12
 MOST_MATRICES = 9  # of a model that are shown
@@ -33,11 +35,11 @@ MOST_NUMBERED = 12  # classes of which a chart has room for the numbers
 
 @dataclass(frozen=True, slots=True)
 class Classified:
-    """What one configuration classified, by the first of its `n` runs that say so.
+    """What one configuration classified, by the first of its `n` runs that say so: valid ones, if there are any.
 
     Attributes:
         log: of that run; `sha256` is of the model file that it had, '' = not known.
-        is_measured: whether the runs whose speed is reported had the same file, as far as one knows.
+        is_counted: whether it is valid, and the runs whose speed is reported had the same file, as far as one knows.
         remark: what to know of it; '' = nothing.
     """
 
@@ -46,7 +48,7 @@ class Classified:
     sha256: str
     evaluation: Evaluation
     n: int
-    is_measured: bool
+    is_counted: bool
     remark: str
 
 
@@ -55,7 +57,7 @@ def of_study(study: Study) -> dict[str, pd.DataFrame]:
     found = classified(study)
     if not found:
         return {}
-    counted = [one for one in found if one.is_measured]
+    counted = [one for one in found if one.is_counted]
     tables = {"quality": _quality(study, found), "quality_classes": _classes(study, counted)}
     return tables | {"confusion": _confusion(study, counted), "agreement": _agreement(study, counted)}
 
@@ -70,12 +72,24 @@ def classified(study: Study) -> list[Classified]:
     at = [i for i, (key, status) in enumerate(zip(keys, runs["status"], strict=True)) if status != FAILED]
     at = [i for i in at if keys[i] in told]
     cells = study.cells_of_runs(runs.iloc[at])
-    of_cell: dict[Cell, list[tuple[str, str, Evaluation]]] = defaultdict(list)
-    for i, cell, sha256 in zip(at, cells, plain(runs["model_sha256"].iloc[at]), strict=True):
+    facts = zip(*(plain(runs[name].iloc[at]) for name in ("model_sha256", "phase", "status", "reason")), strict=True)
+    of_cell: dict[Cell, list[_Run]] = defaultdict(list)
+    for i, cell, (sha256, phase, status, reason) in zip(at, cells, facts, strict=True):
         if cell:
-            of_cell[cell].append((keys[i][2], sha256, told[keys[i]]))
+            # What makes times of a repetition invalid says nothing against what it classified.
+            doubt = reason if phase == EVALUATE and status != OK else ""
+            of_cell[cell].append(_Run(keys[i][2], sha256, doubt, told[keys[i]]))
     measured = _measured_files(study)
     return [_first(study, cell, of_cell[cell], measured) for cell in sorted(of_cell, key=cell_key)]
+
+
+class _Run(NamedTuple):
+    """A run that classified; `doubt` is why it is invalid, '' if it is not."""
+
+    log: str
+    sha256: str
+    doubt: str
+    evaluation: Evaluation
 
 
 def _measured_files(study: Study) -> dict[tuple[str, ...], set[str]]:
@@ -91,22 +105,22 @@ def _file_of(cell: Cell) -> tuple[str, ...]:
     return (*cell.machine, cell.model, cell.variant, cell.setting.runner)
 
 
-def _first(
-    study: Study,
-    cell: Cell,
-    runs: Sequence[tuple[str, str, Evaluation]],
-    measured: Mapping[tuple[str, ...], set[str]],
-) -> Classified:
-    (log, sha256, first), *others = runs
+def _first(study: Study, cell: Cell, runs: Sequence[_Run], measured: Mapping[tuple[str, ...], set[str]]) -> Classified:
+    valid = [run for run in runs if not run.doubt] or runs[:1]
+    first, *others = valid
     files = measured.get(_file_of(cell), set())
-    is_measured = not (sha256 and files) or sha256 in files
-    if is_measured:
-        differs = any(not np.array_equal(other.confusion_matrix, first.confusion_matrix) for _, _, other in others)
-        remarks = [DIFFERENT if differs else "", _of_builder(study, cell, sha256, first)]
+    is_measured = not (first.sha256 and files) or first.sha256 in files
+    if first.doubt:
+        remarks = [f"{NOT_COUNTED}: {first.doubt}"]
+    elif is_measured:
+        matrices = (run.evaluation.confusion_matrix for run in others)
+        differs = not all(np.array_equal(matrix, first.evaluation.confusion_matrix) for matrix in matrices)
+        remarks = [DIFFERENT if differs else "", _of_builder(study, cell, first.sha256, first.evaluation)]
     else:
         names = " or ".join(sorted(file[:_HASH_DIGITS] for file in files))
-        remarks = [f"{OTHER_FILE} (sha256 {names}, not {sha256[:_HASH_DIGITS]})"]
-    return Classified(cell, log, sha256, first, 1 + len(others), is_measured, "; ".join(filter(None, remarks)))
+        remarks = [f"{OTHER_FILE} (sha256 {names}, not {first.sha256[:_HASH_DIGITS]})"]
+    is_counted, remark = is_measured and not first.doubt, "; ".join(filter(None, remarks))
+    return Classified(cell, first.log, first.sha256, first.evaluation, len(valid), is_counted, remark)
 
 
 def _of_builder(study: Study, cell: Cell, sha256: str, found: Evaluation) -> str:
@@ -130,7 +144,7 @@ def _quality(study: Study, found: Sequence[Classified]) -> pd.DataFrame:
     for one in found:
         about = {"evaluated_on": one.evaluation.evaluated_on, "n": one.n, "log": one.log, "model_sha256": one.sha256}
         about |= {"images_sha256": one.evaluation.file_sha256, "images_remark": one.evaluation.remark}
-        numbers = {**_numbers(one.evaluation), "matrix": matrices[one.cell]} if one.is_measured else {}
+        numbers = {**_numbers(one.evaluation), "matrix": matrices[one.cell]} if one.is_counted else {}
         rows.append(about | {"remark": one.remark} | numbers)
     return _beside(study, [one.cell for one in found], pd.DataFrame(rows, columns=_COLUMNS))
 
@@ -302,7 +316,7 @@ def results(found: Iterable[Classified]) -> dict[str, list[Result]]:
     """The different confusion matrices of each model, in report order; the first is number 1 in tables."""
     of_model: dict[str, dict[object, Result]] = defaultdict(dict)
     for one in found:
-        if one.is_measured:
+        if one.is_counted:
             counts = one.evaluation.confusion_matrix
             key = counts.tobytes(), len(counts), tuple(class_names(one.evaluation)), one.evaluation.evaluated_on
             of_model[one.cell.model].setdefault(key, Result(one.evaluation, [])).cells.append(one.cell)
@@ -319,12 +333,12 @@ def most_confused(counts: NDArray[np.int64], limit: int) -> list[tuple[int, int]
 # --- in words ---------------------------------------------------------------------------------------------------------
 
 
-def configuration(study: Study, runner: str, variant: str) -> str:
+def configuration(runner: str, variant: str) -> str:
     """'litert int8': what people call a configuration where only accuracy matters."""
-    return f"{runner} {variant}" if "runner" in study.varying else variant
+    return " ".join(filter(None, (runner, variant)))
 
 
-def in_short(study: Study, table: pd.DataFrame, agreement: pd.DataFrame | None) -> list[str]:
+def in_short(table: pd.DataFrame, agreement: pd.DataFrame | None) -> list[str]:
     """Of each model the least and the greatest accuracy, then which differ from the model itself."""
     found = []
     agreement = table[:0].assign(verdict="") if agreement is None else agreement
@@ -336,9 +350,9 @@ def in_short(study: Study, table: pd.DataFrame, agreement: pd.DataFrame | None) 
         if len(mine) == 1 or same:
             text = f"{model} classifies {_accuracy(most)} {where} rightly{', whatever runs it' if same else ''}."
         else:
-            low, high = (_accuracy(row, configuration(study, row.runner, row.variant)) for row in (least, most))
+            low, high = (_accuracy(row, configuration(row.runner, row.variant)) for row in (least, most))
             text = f"{model} classifies from {low} to {high} {where} rightly."
-        found.append(" ".join([text, *_differing(study, agreement[agreement["model"] == model])]))
+        found.append(" ".join([text, *_differing(agreement[agreement["model"] == model])]))
     return found
 
 
@@ -348,14 +362,14 @@ def _accuracy(row: tuple, of: str = "") -> str:
     return f"{row.accuracy_percent:.1f} % ({'; '.join(filter(None, (bounds, of)))})"
 
 
-def _differing(study: Study, agreement: pd.DataFrame) -> Iterator[str]:
+def _differing(agreement: pd.DataFrame) -> Iterator[str]:
     """Which configurations of a model are not as often right as the model itself."""
     compared = agreement[agreement["verdict"] != stats.NOT_COMPARABLE]
     if compared.empty:
         return
-    names = [configuration(study, *pair) for pair in zip(compared["runner"], compared["variant"], strict=True)]
+    names = [configuration(*pair) for pair in zip(compared["runner"], compared["variant"], strict=True)]
     references = zip(compared["reference_runner"], compared["reference_variant"], strict=True)
-    reference = " or ".join(dict.fromkeys(configuration(study, *pair) for pair in references))
+    reference = " or ".join(dict.fromkeys(configuration(*pair) for pair in references))
     compared = compared.assign(name=names)
     if compared["verdict"].eq(stats.NOT_DISTINGUISHABLE).all():
         yield f"No accuracy is distinguishable from that of {reference} on the same images."
@@ -393,8 +407,8 @@ def notes(study: Study, table: pd.DataFrame) -> list[str]:
         setting = ", ".join(f"{name} {counted[name].iloc[0]}" for name in others)
         found.append(f"Each file was classified with once on each machine ({setting}), not in each setting.")
     found += [
-        f"Not counted: {configuration(study, row.runner, row.variant)} of {row.model} on "
-        f"{study.labels[Machine(row.campaign, row.host)]}, {row.remark}."
+        f"{row.model} by {configuration(row.runner, row.variant)} on "
+        f"{study.labels[Machine(row.campaign, row.host)]} is {row.remark}."
         for row in table[table["accuracy_percent"].isna()].itertuples()
     ]
     return found

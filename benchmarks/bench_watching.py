@@ -1,8 +1,8 @@
-"""What the run script's look at memory and at the energy meter costs while a run lasts: CPU time against wall time.
+"""What the run script's looks at memory, at the runner's processes and at the energy meter cost while a run lasts.
 
-One run of a runner that only sleeps, by the real run_benchmark.sh under this machine's sh, for each kind of meter, on
-a made /sys; and one during which nobody looks, whose CPU time is what each of them would have taken anyway. They go on
-side by side, since each sleeps nearly all the time: a minute in all.
+CPU time against wall time. One run of a runner that only sleeps, by the real run_benchmark.sh under this machine's sh,
+for each kind of look, on a made /sys; and one during which nobody looks, whose CPU time is what each of them would have
+taken anyway. They go on side by side, since each sleeps nearly all the time: a minute in all.
 
     python -m benchmarks.bench_watching
 """
@@ -39,13 +39,15 @@ RAILS = [f"RAIL{number}" for number in range(12)]
 PMIC = "".join(f"   {rail}_A current(0)=0.00195185A\n" for rail in RAILS)
 PMIC += "".join(f"   {rail}_V volt(8)=3.71822200V\n" for rail in RAILS)
 
+BLIND = {"benchmark_run_resources_s": 0}
 KINDS: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
-    "nothing": ({}, {"benchmark_run_min_available_mb": "0", "benchmark_run_energy": "none"}),
-    "memory": ({}, {"benchmark_run_energy": "none"}),
-    "memory and rapl": (RAPL, {"benchmark_run_energy": "rapl"}),
-    "memory and ina3221": (INA3221, {"benchmark_run_energy": "ina3221"}),
-    "memory and pmic": ({}, {"benchmark_run_energy": "pmic"}),
-    "memory and a command": ({}, {"benchmark_run_energy_command": "echo 12.5"}),
+    "nothing": ({}, {"benchmark_run_min_available_mb": "0", "benchmark_run_energy": "none"} | BLIND),
+    "memory": ({}, {"benchmark_run_energy": "none"} | BLIND),
+    "memory and the runner's processes": ({}, {"benchmark_run_energy": "none"}),
+    "memory and rapl": (RAPL, {"benchmark_run_energy": "rapl"} | BLIND),
+    "memory and ina3221": (INA3221, {"benchmark_run_energy": "ina3221"} | BLIND),
+    "memory and pmic": ({}, {"benchmark_run_energy": "pmic"} | BLIND),
+    "memory and a command": ({}, {"benchmark_run_energy_command": "echo 12.5"} | BLIND),
 }
 """What is looked at: files of /sys, and settings."""
 
@@ -95,10 +97,10 @@ def measure(directory: Path) -> dict[str, float]:
 
 
 def samples(directory: Path) -> int:
-    """How often the meter was read."""
+    """How often the meter was read, or the runner's processes were looked at."""
     (sidecar,) = directory.glob("runs/*.meta")
     lines = sidecar.read_text().splitlines()
-    return next((line.count(":") for line in lines if line.startswith("energy.samples=")), 0)
+    return sum(len(line.split(" ")) for line in lines if line.startswith(("energy.samples=", "resources.samples=")))
 
 
 def results() -> Iterator[Result]:

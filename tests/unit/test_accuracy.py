@@ -12,9 +12,10 @@ from matplotlib import rc_context
 
 from analysis import document, grids, plots, plots_quality, quality, stats, tables_quality
 from analysis.campaign import Dataset
+from analysis.names import EVALUATE, MEASURE
 from analysis.quality import Evaluation, confusion_matrix
 from analysis.study import Study
-from tests.unit.classifiers import CONFIGURATIONS, HOSTS, TARGETS, classifiers, evaluation, rows
+from tests.unit.classifiers import CONFIGURATIONS, TARGETS, classifiers, evaluation, rows
 
 NAMES = ("quality", "quality_classes", "confusion", "agreement")
 
@@ -28,7 +29,7 @@ def report():
 def out(report, tmp_path_factory):
     """The report as files, with its own charts: of all others there are tests elsewhere."""
     path = tmp_path_factory.mktemp("classifiers") / "kenning"
-    own = [chart for chart in document.charts(report) if chart.topic in ("quality", "usage")]
+    own = [chart for chart in document.charts(report) if chart.name in ("confusion", "laptop_usage")]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(document, "charts", lambda _: own)
         document.publish(report, path)
@@ -60,7 +61,7 @@ def one(table: pd.DataFrame, **facts: str) -> pd.Series:
 
 def in_short(dataset: Dataset) -> str:
     found = tables(dataset)
-    (text,) = tables_quality.in_short(Study(dataset), found["quality"], found.get("agreement"))
+    (text,) = tables_quality.in_short(found["quality"], found.get("agreement"))
     return text
 
 
@@ -77,7 +78,7 @@ def test_the_page_has_the_sections_and_their_charts(out):
     for section in ("quality", "usage"):
         assert f'<section id="{section}">' in page
         assert f'<a href="#{section}">' in page
-    for name in ("confusion", *(f"{host}_usage" for host in HOSTS)):
+    for name in ("confusion", "laptop_usage"):
         assert (out / "plots" / f"{name}.png").is_file()
         assert f"plots/{name}.png" in page
 
@@ -94,7 +95,7 @@ def test_nothing_is_said_where_nothing_was_classified():
 def test_only_the_file_that_was_measured_counts():
     some = rows(("laptop",), repetitions=1)
     for row in some:
-        if row["phase"] == "evaluate" and row["variant"] == "int8":
+        if row["phase"] == EVALUATE and row["variant"] == "int8":
             row["model_sha256"] = "f" * 64
     dataset = classifiers(some)
     found = tables(dataset)
@@ -102,13 +103,32 @@ def test_only_the_file_that_was_measured_counts():
     assert pd.isna(row["accuracy_percent"])
     assert pd.isna(row["matrix"])
     assert row["remark"] == (
-        "the runs that were measured had another file: not counted (sha256 696e74382e74, not ffffffffffff)"
+        "not counted: the runs that were measured had another file (sha256 696e74382e74, not ffffffffffff)"
     )
     assert len(found["quality"]) == len(CONFIGURATIONS)
     for name in NAMES[1:]:
         assert "int8" not in set(found[name]["variant"]), name
     said = tables_quality.notes(Study(dataset), found["quality"])
-    assert f"Not counted: litert int8 of DigitCNN on Laptop, {row['remark']}." in said
+    assert f"DigitCNN by litert int8 on Laptop is {row['remark']}." in said
+
+
+def test_an_invalid_run_counts_no_more_than_elsewhere():
+    """But what a repetition classified counts, even if its times do not: Kenning's runs do both."""
+    some = rows(("laptop",), repetitions=1)
+    for row in some:
+        if row["phase"] == EVALUATE and row["runner"] == "litert":
+            row |= {"status": "invalid", "reason": "the flag --evaluate was not understood"}
+    again = next(row for row in some if row["phase"] == EVALUATE and row["variant"] == "int8")
+    some.append(again | {"status": "ok", "reason": "", "log": "laptop/again.log"})
+    found = tables(classifiers(some))["quality"]
+    row = one(found, runner="litert", variant="float32")
+    assert pd.isna(row["accuracy_percent"])
+    assert row["remark"] == "not counted: the flag --evaluate was not understood"
+    row = one(found, runner="litert", variant="int8")
+    assert (row["log"], row["n"], row["correct_images"]) == ("laptop/again.log", 1, 341)
+    measured = [row | {"phase": MEASURE} for row in some]
+    key = {(row["campaign"], row["host"], row["log"]): evaluation("laptop", row["variant"]) for row in measured}
+    assert tables(classifiers(measured, evaluations=key))["quality"]["accuracy_percent"].notna().all()
 
 
 def test_a_file_whose_hash_nobody_knows_counts():
@@ -129,7 +149,7 @@ def test_a_file_whose_hash_nobody_knows_counts():
 )
 def test_the_model_builder_may_have_counted_otherwise(entry, remark):
     dataset = few()
-    sha256 = one(dataset.runs, variant="int8", phase="evaluate")["model_sha256"]
+    sha256 = one(dataset.runs, variant="int8", phase=EVALUATE)["model_sha256"]
     file = {"model": "DigitCNN", "variant": "int8", "format": "tflite", "sha256": sha256}
     file |= {"evaluated_on": "digits", "evaluated_images": 360} | entry
     found = tables(replace(dataset, campaigns={"kenning": {"models": [file]}}))
@@ -152,7 +172,7 @@ def test_what_the_numbers_rest_on():
 
 def test_what_was_classified_with_once_is_said():
     some = rows(("laptop",), repetitions=1)
-    some += [row | {"threads": 4, "log": f"4{row['log']}"} for row in some if row["phase"] == "measure"]
+    some += [row | {"threads": 4, "log": f"4{row['log']}"} for row in some if row["phase"] == MEASURE]
     dataset = classifiers(some)
     said = tables_quality.notes(Study(dataset), tables(dataset)["quality"])
     assert "Each file was classified with once on each machine (threads 1), not in each setting." in said
