@@ -512,6 +512,7 @@ def _foreign_row(run: ToolRun) -> dict[str, Any]:
         "warnings": "; ".join(run.warnings),
         "evaluation": run.evaluation,
         **_delegation(run),
+        **_how(run),
         **_measurements(run),
     }
 
@@ -589,6 +590,7 @@ def _measured_row(
         "macs": whole(entry.get("macs")),
         "usage": usage.samples(known),
         **_delegation(run),
+        **_how(run),
         **sidecar.phone(known),
     }
     if status != FAILED:
@@ -649,6 +651,21 @@ def _delegation(run: ToolRun) -> dict[str, Any]:
         "delegated_nodes": run.delegated_nodes,
         "graph_nodes": run.graph_nodes,
     }
+
+
+def _how(run: ToolRun) -> dict[str, Any]:
+    """What a runner says of how it computes: by which call, for which CPU, in which type, how tuned."""
+    identity = run.edgebench.get("runner")
+    if not isinstance(identity, dict) or _HOW.isdisjoint(identity):
+        return {}
+    kernels = {name: identity.get(name) for name in ("kernels", "tuned_kernels")}
+    return {
+        **{name: _text(identity.get(name)) for name in ("call", "target", "arithmetic")},
+        **{name: n if type(n) is int and 0 <= n < 10**9 else None for name, n in kernels.items()},
+    }
+
+
+_HOW = frozenset(("call", "target", "arithmetic", "kernels", "tuned_kernels"))
 
 
 def _measurements(run: ToolRun) -> dict[str, Any]:

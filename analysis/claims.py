@@ -23,7 +23,7 @@ from analysis import isa, stats
 from analysis.across import by_setting, differences, ratio, size_mb
 from analysis.delegation import ON_CPU
 from analysis.entries import FLAGS
-from analysis.names import COLUMNS, INTEGER
+from analysis.names import COLUMNS, INTEGER, UNTUNED
 from analysis.study import SETTING, Cell, Machine, Setting, Study, cell_key, model_key, setting_key, variant_key
 from analysis.tables import GEOMEAN, compared, count, interval, number, some
 from analysis.tables_compression import FINE_TUNED, compressed_mb, is_asked_about
@@ -136,8 +136,8 @@ def study_findings(
 
 
 def _is_of_weights(variant: str) -> bool:
-    """Whether the first study could have been asked about a variant: it neither clustered nor pruned."""
-    return variant not in FLAGS and not variant.startswith(FINE_TUNED)
+    """Whether the first study could have been asked about a variant: it neither clustered, pruned nor compiled."""
+    return variant not in FLAGS and not variant.startswith(FINE_TUNED) and not variant.endswith(UNTUNED)
 
 
 def _by_question(study: Study, table: pd.DataFrame) -> dict[tuple[Setting, str], pd.DataFrame]:

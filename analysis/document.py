@@ -40,9 +40,11 @@ from analysis import (
     plots_energy,
     plots_ops,
     plots_quality,
+    plots_scenario,
     plots_sweeps,
     plots_usage,
     plotted,
+    scenario,
     stats,
     sweeps,
     tables,
@@ -130,6 +132,7 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
         **tables_ops.tables(study, baseline),
         **tables_energy.of_study(study, summary, baseline),
         **tables_compression.of_study(study, summary, baseline),
+        **scenario.of_study(study, summary),
         **tables_quality.of_study(study),
         **tables_usage.of_study(study),
         **(_of_many(study, speedups) if across.many(study) else {}),
@@ -144,7 +147,7 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
         **{name: table for name, table in optional.items() if len(table)},
     }
     as_they_are = ("summary", "effects", "trust", "decisions", "cost", "study_findings", "across", "threads")
-    as_they_are += ("phones", "energy_meters", "energy", "sweeps", "lab_questions", "trade_off")
+    as_they_are += ("phones", "energy_meters", "energy", "sweeps", "lab_questions", "trade_off", "scenario_claims")
     as_they_are += ("quality", "agreement", "usage")
     return Report(
         study=study,
@@ -164,12 +167,19 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
                 f"compression_{study.stems[machine]}": grids.compression(study, part)
                 for machine, part in (across.by_machine(made["compression"]) if "compression" in made else {}).items()
             },
+            **{
+                f"scenario_{study.stems[machine]}": grids.scenario(study, part)
+                for machine, part in (across.by_machine(made["scenario"]) if "scenario" in made else {}).items()
+            },
         },
         findings=[
             *findings.findings(study, speedups, effects, study_findings),
             *findings.of_sweeps(study, of_sweeps),
         ],
-        notices=findings.notices(study, trust, speedups, decisions, made.get("energy_meters"), made.get("phones")),
+        notices=findings.notices(
+            *(study, trust, speedups, decisions),
+            *(made.get(name) for name in ("energy_meters", "phones", "scenario")),
+        ),
     )
 
 
@@ -239,6 +249,7 @@ def charts(report: Report) -> list[Chart]:
     found += [Chart(*chart) for chart in plots_ops.charts(study, report.tables.get("op_profile"))]
     found += [Chart(*chart) for chart in plots_energy.charts(study, report.tables.get("energy"))]
     found += [Chart(*chart) for chart in plots_compression.charts(study, report.tables.get("compression"))]
+    found += [Chart(*chart) for chart in plots_scenario.charts(study, report.tables.get("scenario"))]
     found += [Chart(*chart) for chart in plots_quality.charts(study, report.tables.get("confusion"))]
     found += [Chart(*chart) for chart in plots_usage.charts(study, report.tables.get("usage"))]
     return [*found, *_charts_of_sweeps(report), *_charts_across(report), *_charts_over_time(report)]
@@ -447,8 +458,9 @@ def render(report: Report, todo: Sequence[Chart], plots_directory: Path) -> dict
     """report.html and report.md, whose charts are in `plots_directory`."""
     study, speedups = report.study, report.tables["speedup"]
     drawn = _drawn(todo, plots_directory)
-    beside = [*opening.energy(study, report.tables.get("energy")), *findings.growth_in_short(report.tables)]
-    compression, accuracy = (report.tables.get(name) for name in ("compression", "quality"))
+    beside = opening.scenario(study, report.tables.get("scenario"))
+    beside += [*opening.energy(study, report.tables.get("energy")), *findings.growth_in_short(report.tables)]
+    compression, of_scenario, accuracy = (report.tables.get(name) for name in ("compression", "scenario", "quality"))
     if accuracy is not None:
         beside += tables_quality.in_short(accuracy, report.tables.get("agreement"))
     metrics = report.metrics if len(study.charted) <= _ALL_METRICS_EMBEDDED else [report.metric]
@@ -470,6 +482,8 @@ def render(report: Report, todo: Sequence[Chart], plots_directory: Path) -> dict
         "speedups": tables.by_place(study, speedups),
         "energy": tables.by_place(study, report.tables["energy"]) if "energy" in report.tables else {},
         "compression": across.by_machine(compression) if compression is not None else {},
+        "scenario": {} if of_scenario is None else across.by_machine(of_scenario),
+        "scenario_notes": [] if of_scenario is None else scenario.notes(of_scenario),
         "compression_notes": [] if compression is None else tables_compression.notes(study, compression),
         "quality_notes": [] if accuracy is None else tables_quality.notes(study, accuracy),
         "not_reported": [m for m in report.metrics if not any(f"{s}_{m}" in drawn for s in study.charted.values())],
@@ -539,7 +553,7 @@ def terminal_text(report: Report) -> str:
         title = f"{study.place_label(machine, setting)} ({metric_label(report.metric)[0].lower()})"
         blocks.append(f"{title}\n{grids.plain(grid)}")
     lines = [*_some("\n\n".join, blocks, "machines or settings"), "", findings.overall(report.tables["speedup"])]
-    lines += findings.growth_in_short(report.tables)
+    lines += [*opening.scenario(study, report.tables.get("scenario")), *findings.growth_in_short(report.tables)]
     counts = study.runs["status"].value_counts()
     parts = filter(None, [", ".join(f"{n} {status}" for status, n in counts.items()), findings.repeats(study)])
     lines.append(f"{tables.count(len(study.runs), 'run')}: {'; '.join(parts)}")

@@ -19,6 +19,7 @@ UNUSABLE_SHARE = 0.25  # of all runs; with more, what is left may be a selection
 STEAL_PERCENT = 1.0
 OTHER_CPU_PERCENT = 5.0
 PRUNED_SPARSITY, CLUSTERS = 0.3, 16  # at least, at most: else a pruned or clustered variant is not what it is called
+WIDE_POINTS = 1.0  # half of an interval of accuracy; a wider one hides what quantization costs
 AUTOCORRELATION_P = 0.01  # one false alarm in a hundred machines
 
 # What host.json calls a container, by systemd-detect-virt(1); "container (...)" is the inventory's word.
@@ -365,9 +366,11 @@ def notices(
     decisions: pd.DataFrame,
     energy_meters: pd.DataFrame | None = None,
     phones: pd.DataFrame | None = None,
+    of_scenario: pd.DataFrame | None = None,
 ) -> list[Notice]:
     """Everything that limits what the numbers mean, worst first."""
     found = [*_unfinished(study), *_of_delegates(study), *_of_models(study), *_of_campaigns(study)]
+    found += [*_of_kernels(study), *_of_accuracy(study, of_scenario)]
     found += [*_of_runs(study, trust, speedups), *_of_machines(study, trust), *_of_phones(study, phones)]
     found += [*_short_of_target(study, decisions), *_of_repetitions(study, trust), *_steadiness(study)]
     found += [] if energy_meters is None else _of_energy(study, energy_meters)
@@ -417,6 +420,36 @@ def _of_models(study: Study) -> list[Notice]:
             text = f"{name} is not clustered: a channel in its file has {clusters} different weights."
             found.append(Notice(CAUTION, text))
     return list(dict.fromkeys(found))
+
+
+def _of_kernels(study: Study) -> list[Notice]:
+    """Kernels of TVM that are not tuned where the variant does not say so, and int8 that is none."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for cell, told in sorted(study.untuned.items(), key=lambda item: cell_key(item[0])):
+        name = f"{cell.model} {cell.variant} in {cell.setting.runner}"
+        untuned = "is untuned" if told.startswith("0 ") else "is not as tuned as it could be"
+        text = f"{name} {untuned} ({told}), which its variant does not say: it is slower than what TVM can make."
+        found[text].append(study.labels[cell.machine])
+    runs = study.runs[study.runs["arithmetic"].str.startswith("float") & study.runs["variant"].str.startswith("int8")]
+    for (runner, arithmetic), _ in runs.groupby(["runner", "arithmetic"], sort=True):
+        text = f"int8 in {runner} computes in {arithmetic}: only inputs and outputs are int8."
+        mine = (study.run_cells[i] for i in runs.index[runs["runner"] == runner])
+        found[text] += dict.fromkeys(study.labels[cell.machine] for cell in mine if cell)
+    return [Notice(CAUTION, f"On {some(dict.fromkeys(where), 5)}: {text}") for text, where in found.items()]
+
+
+def _of_accuracy(study: Study, table: pd.DataFrame | None) -> list[Notice]:
+    """What is to be known of the images that accuracy was found on, and too few of them; from `scenario.scenario`."""
+    remarks = {said.remark: said.evaluated_on for said in study.dataset.evaluations.values() if said.remark}
+    found = [f"Accuracy on {images or 'images'}: {remark}." for remark, images in remarks.items()]
+    if table is not None:
+        half = (table["accuracy_ci_high_percent"] - table["accuracy_ci_low_percent"]) / 2
+        for model, wide in table[half > WIDE_POINTS].assign(half=half).groupby("model", sort=False):
+            least = count(int(wide["evaluated_images"].min()), "image")
+            found.append(
+                f"Accuracy of {model} is of {least}: its intervals are up to ± {wide['half'].max():.1f} points."
+            )
+    return [Notice(CAUTION, text) for text in found]
 
 
 def _of_phones(study: Study, phones: pd.DataFrame | None) -> list[Notice]:

@@ -18,6 +18,7 @@ import pandas as pd
 
 from analysis import claims, delegation, isa, stats, tables_compression, tables_energy, tables_quality
 from analysis.entries import whole
+from analysis.scenario import row_names
 from analysis.study import (
     STUDY_METRICS,
     Machine,
@@ -385,6 +386,57 @@ def _time_and_memory(row: tuple) -> list[str]:
     time = with_interval(row.mean_ms, row.mean_ci_low_ms, row.mean_ci_high_ms)
     time += f", {known}" if row.delegation == delegation.PARTLY else ""
     return [time, with_interval(row.memory_overall_mb, row.memory_ci_low_mb, row.memory_ci_high_mb)]
+
+
+def scenario(study: Study, table: pd.DataFrame) -> Grid:
+    """The part of `scenario.scenario` that is of one machine: speed, accuracy and size of each way to run a model."""
+    setting = [name for name in study.varying if name not in ("runner", "batch_size", "input_size")]
+    head = [*(["Model"] if table["model"].nunique() > 1 else []), "Runner and variant", *map(_setting_head, setting)]
+    head += ["#Time (ms)", "#Speedup", "Verdict", "Baseline's program", "#Accuracy (%)", "#Size (MB)", "#Times smaller"]
+    head += ["#Memory (MB)", "Kernels tuned", "On the Pareto front", "Remark"]
+    rows = [
+        [
+            *([row.model] if head[0] == "Model" else []),
+            *(row.label, *setting_cells(study, row, setting, Machine(row.campaign, row.host))),
+            row.absent or with_interval(row.mean_ms, row.mean_ci_low_ms, row.mean_ci_high_ms),
+            *(with_interval(row.speedup, row.ci_low, row.ci_high), row.verdict, row.program),
+            _percent(row.accuracy_percent, row.accuracy_ci_low_percent, row.accuracy_ci_high_percent),
+            *(number(row.size_mb), number(row.size_reduction)),
+            with_interval(row.memory_overall_mb, row.memory_ci_low_mb, row.memory_ci_high_mb),
+            "" if pd.isna(row.kernels) or pd.isna(row.tuned_kernels) else f"{row.tuned_kernels} of {row.kernels}",
+            "yes" if row.on_front else "",
+            _remark(row.reason, row.remark),
+        ]
+        for row in table.itertuples()
+    ]
+    return _without_empty(Grid.of(head, rows), unknown="")
+
+
+def scenario_on_machines(study: Study, table: pd.DataFrame) -> Grid:
+    """The speedups of `scenario.scenario`: a row for each way to run a model, a column for each machine."""
+    machines = list(dict.fromkeys(map(Machine, table["campaign"], table["host"])))
+    found: dict[tuple[str, str, str], dict[Machine, str]] = defaultdict(dict)
+    for name, row in zip(row_names(table), table.itertuples(), strict=True):
+        sign = "≈ " if row.verdict == stats.NOT_DISTINGUISHABLE else ""
+        text = row.verdict if pd.isna(row.speedup) else f"{sign}{number(row.speedup)}"
+        found[row.model, name, row.baseline][Machine(row.campaign, row.host)] = text
+    head = ["Model", "Runner and variant", "Baseline", *(f"#{study.labels[machine]}" for machine in machines)]
+    return Grid.of(head, ([*key, *(of.get(machine, "") for machine in machines)] for key, of in found.items()))
+
+
+def scenario_claims(study: Study, table: pd.DataFrame) -> Grid:
+    """`scenario.kennings_claims`: the rows of Kenning's example and what was measured here."""
+    head = ["Machine", "Model", "Kenning's row", "Here", "What", "#Kenning's", "#Measured (95 % interval)"]
+    head += ["Verdict", "Amount", "Remark"]
+    rows = [
+        [
+            *(study.labels[Machine(row.campaign, row.host)], row.model, row.claim, row.label, row.quantity),
+            *(number(row.claimed), with_interval(row.value, row.ci_low, row.ci_high)),
+            *(row.verdict, row.amount, row.remark),
+        ]
+        for row in table.itertuples()
+    ]
+    return _without_empty(Grid.of(head, rows), unknown="")
 
 
 def compression_ratios(study: Study, table: pd.DataFrame) -> Grid:

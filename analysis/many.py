@@ -24,6 +24,8 @@ ELSEWHERE = {
     "energy": "what runs and inferences take",
     "energy_meters": "which meter each machine has",
     "compression": "size, accuracy, time and memory of each technique",
+    "scenario": "speed, accuracy and size of each way to run a model",
+    "scenario_claims": "what Kenning's documentation says of that",
     "quality": "how well configurations classify",
     "agreement": "how they differ from the model itself",
     "phones": "batteries, power supplies and screens of phones",

@@ -85,6 +85,11 @@ COLUMNS: dict[str, str] = {
     "thermal_status": INTEGER,
     "screen": TEXT,
     "outlier": TEXT,
+    "call": TEXT,
+    "target": TEXT,
+    "arithmetic": TEXT,
+    "kernels": INTEGER,
+    "tuned_kernels": INTEGER,
     "iteration_wall_us": LIST,  # last: tables/runs.csv goes without
 }
 
@@ -108,6 +113,8 @@ TIME_METRICS = tuple(name for name in METRICS if name.endswith("_ms") and name !
 # What Kenning's measurements hold, one or the other: times of inferences, at either end of a connection; accuracy.
 KENNING_STEPS = ("target_inference_step", "protocol_inference_step")
 KENNING_MATRIX = "eval_confusion_matrix"
+
+UNTUNED = "_untuned"  # ends the names of variants that TVM compiled as it does by itself
 
 OUT_OF_MEMORY = "out of memory"  # begins the reason of a run that did not fit
 

@@ -11,8 +11,9 @@ import pandas as pd
 
 from analysis import stats
 from analysis.findings import overall
-from analysis.study import Study
-from analysis.tables import GEOMEAN, count, interval, number, places, share_of_models
+from analysis.scenario import ANOTHER
+from analysis.study import Machine, Study
+from analysis.tables import GEOMEAN, count, interval, number, places, share_of_models, with_interval
 
 _NAMED = 5  # models
 
@@ -44,6 +45,52 @@ def found(study: Study, speedups: pd.DataFrame) -> list[str]:
             more = f" and {len(slower) - _NAMED} more" if len(slower) > _NAMED else ""
             sentences.append(f"{variant} is slower for {', '.join(names)}{more}.")
     return sentences
+
+
+def scenario(study: Study, table: pd.DataFrame | None) -> list[str]:
+    """Of each model that was run in several ways: which is fastest, and which smallest, against running it natively.
+
+    `table` is `scenario.scenario`, if there is one.
+    """
+    if table is None:
+        return []
+    # A ratio without an interval is said where both sides ran once, and not where they are not to be compared.
+    table = table[table["program"].ne("") & table["speedup"].notna() & (table["ci_low"].notna() | table["n"].eq(1))]
+    sentences = []
+    for model, mine in table.groupby("model", sort=False):
+        fastest = mine.loc[mine.groupby(["campaign", "host"], sort=False)["speedup"].idxmax()]
+        for _, rows in fastest.groupby(["runner", "variant"], sort=False):
+            least, most = (row for _, row in rows.sort_values("speedup", kind="stable").iloc[[0, -1]].iterrows())
+            text = f"{model}: {_way(study, least)}"
+            if len(rows) > 1:
+                times = with_interval(most["speedup"], most["ci_low"], most["ci_high"])
+                text += f"; {times} times on {_where(study, most)}"
+            sentences.append(
+                f"{text}. It is fastest{f' on {len(rows)} of {len(fastest)}' if len(fastest) > 1 else ''}."
+            )
+        if mine["size_mb"].notna().any():
+            smallest = mine.loc[mine["size_mb"].idxmin()]
+            if not (fastest[["runner", "variant"]] == smallest[["runner", "variant"]]).all(axis="columns").any():
+                sentences.append(f"{model}: {_way(study, smallest)}. It is smallest.")
+    return sentences
+
+
+def _way(study: Study, row: pd.Series) -> str:
+    """'litert int8 is 2.41 (2.30 to 2.52) times as fast as keras float32, another program, on pi: faster; ...'."""
+    speed = f"{row['label']} is {with_interval(row['speedup'], row['ci_low'], row['ci_high'])} times as fast as"
+    program = ", another program," if row["program"] == ANOTHER else ""
+    verdict = "by one run of each, so without an interval" if pd.isna(row["ci_low"]) else row["verdict"]
+    parts = [f"{speed} {row['baseline']}{program} on {_where(study, row)}: {verdict}"]
+    if row["accuracy_verdict"]:
+        points = with_interval(*(row[f"accuracy_difference_{name}"] for name in ("points", "ci_low", "ci_high")))
+        parts.append(f"accuracy {row['accuracy_verdict']} (difference {points} points)")
+    if pd.notna(row["size_reduction"]):
+        parts.append(f"its file is {number(row['size_reduction'])} times smaller")
+    return "; ".join(parts)
+
+
+def _where(study: Study, row: pd.Series) -> str:
+    return study.labels[Machine(row["campaign"], row["host"])]
 
 
 def energy(study: Study, amounts: pd.DataFrame | None) -> list[str]:

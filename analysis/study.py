@@ -20,7 +20,7 @@ import pandas as pd
 from analysis.campaign import Dataset
 from analysis.delegation import NOT_AT_ALL, ON_CPU, PARTLY
 from analysis.entries import Entries
-from analysis.names import COLUMNS, CONFIGURATION, INTEGER, METRICS, NO_REPETITION, OUT_OF_MEMORY, slug
+from analysis.names import COLUMNS, CONFIGURATION, INTEGER, METRICS, NO_REPETITION, OUT_OF_MEMORY, UNTUNED, slug
 from analysis.stats import Sample
 
 SETTING = CONFIGURATION[2:]  # all of a configuration but model and variant
@@ -360,6 +360,17 @@ class Study:
         for i, done, total in zip(partly, *(runs[name].iloc[partly] for name in runs.columns[2:]), strict=True):
             if cell := self.run_cells[i]:
                 found[cell] |= set() if pd.isna(total) else {f"{done} of {total} nodes"}
+        return {cell: " / ".join(sorted(texts)) for cell, texts in found.items()}
+
+    @cached_property
+    def untuned(self) -> dict[Cell, str]:
+        """The cells whose kernels are not all tuned though their variant does not say so: '12 of 16 kernels tuned'."""
+        runs = self.runs[["kernels", "tuned_kernels"]]
+        found: dict[Cell, set[str]] = defaultdict(set)
+        for i in np.flatnonzero((runs["tuned_kernels"] < runs["kernels"]).fillna(False).to_numpy(bool)):
+            cell = self.run_cells[i]
+            if cell and not cell.variant.endswith(UNTUNED):
+                found[cell].add("{tuned_kernels} of {kernels} kernels tuned".format(**runs.iloc[i]))
         return {cell: " / ".join(sorted(texts)) for cell, texts in found.items()}
 
     @cached_property

@@ -354,13 +354,20 @@ def _dominates(study: Study, cell: Cell, other: Cell) -> bool:
 
     Two times that noise hides from each other are not taken to be the same: few repetitions would make any model good.
     """
-    facts = zip(_exact(study, cell), _exact(study, other), strict=True)
-    if any(mine > its for mine, its in facts if pd.notna(mine) and pd.notna(its)):
-        return False
     samples = [[study.sample(side, IMAGE_MS) for side in (cell, other)]]
     energy = [_energy_per_image(study, side) for side in (cell, other)]
     samples += [energy] if all(sample.values for sample in energy) else []
-    return all(_less(*pair, study.max_df(cell.machine.campaign)) > 0 for pair in samples)
+    exact = zip(_exact(study, cell), _exact(study, other), strict=True)
+    return is_less(exact, samples, study.max_df(cell.machine.campaign))
+
+
+def is_less(
+    exact: Iterable[tuple[float | None, float | None]], samples: Iterable[Sequence[stats.Sample]], max_df: float
+) -> bool:
+    """Whether one side is less in each pair of samples beyond noise, and not more in what is known exactly of both."""
+    if any(mine > its for mine, its in exact if pd.notna(mine) and pd.notna(its)):
+        return False
+    return all(_less(*pair, max_df) > 0 for pair in samples)
 
 
 def _less(one: stats.Sample, other: stats.Sample, max_df: float) -> int:

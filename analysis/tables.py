@@ -161,15 +161,24 @@ def compare(study: Study, metric: str, baseline: str) -> list[Comparison]:
 
 
 def compared(study: Study, metric: str, baseline: Cell, candidate: Cell) -> Comparison:
-    """A cell against another on the same machine, of another variant or delegate; paired by block where there are."""
-    absent = [why for cell in (baseline, candidate) if (why := why_missing(study, cell, metric))]
+    """A cell against another on the same machine, of another variant, delegate or runner; paired by block if possible.
+
+    What two runners are need not be the same, but each of them must be one thing in all of its runs.
+    """
+    is_one_runner = baseline.setting.runner == candidate.setting.runner
+    of_runner = {cell: "" if is_one_runner else f"{cell.setting.runner} " for cell in (baseline, candidate)}
+    absent = [f"{of_runner[cell]}{why}" for cell in of_runner if (why := why_missing(study, cell, metric))]
     if absent:
         return Comparison(candidate, None, stats.MISSING, "; ".join(absent))
     facts = study.conditions([baseline, candidate], metric)
     sides: dict[str, list[Cell]] = defaultdict(list)
     for cell in (baseline, candidate):
-        sides[cell.variant].append(cell)
-    facts |= {f"model file of {variant}": study.known(cells, "model_sha256") for variant, cells in sides.items()}
+        sides[of_runner[cell] + cell.variant].append(cell)
+    facts |= {f"model file of {side}": study.known(cells, "model_sha256") for side, cells in sides.items()}
+    if not is_one_runner:
+        for name in ("runner_version", "runner_sha256"):
+            del facts[name]
+            facts |= {f"{name} of {side}": study.known(cells, name) for side, cells in sides.items()}
     if unlike := differing(facts):
         return Comparison(candidate, None, stats.NOT_COMPARABLE, "; ".join(unlike))
     try:
@@ -178,13 +187,15 @@ def compared(study: Study, metric: str, baseline: Cell, candidate: Cell) -> Comp
     except ValueError as exc:
         return Comparison(candidate, None, stats.NOT_COMPARABLE, str(exc))
     if math.isnan(result.ci_low):
-        sides = f"{baseline.variant} n = {result.n_baseline}, {candidate.variant} n = {result.n_candidate}"
-        return Comparison(candidate, result, stats.NOT_COMPARABLE, f"{sides}; an interval needs 2 repetitions of each")
+        ns = zip(of_runner.items(), (result.n_baseline, result.n_candidate), strict=True)
+        said = ", ".join(f"{runner}{cell.variant} n = {n}" for (cell, runner), n in ns)
+        return Comparison(candidate, result, stats.NOT_COMPARABLE, f"{said}; an interval needs 2 repetitions of each")
     parts = [
         f"{cell.setting.delegate} executes only {study.partly[cell] or 'parts'} of {cell.variant}"
         for cell in (baseline, candidate)
         if cell in study.partly
     ]
+    parts += [f"{cell.variant}: {study.untuned[cell]}" for cell in of_runner if cell in study.untuned]
     return Comparison(candidate, result, reason="; ".join(parts), method=_method(result))
 
 

@@ -137,6 +137,9 @@ def test_all_columns_of_a_run():
         "plugged": "",
         "screen": "",
         "outlier": "",
+        "call": "",
+        "target": "",
+        "arithmetic": "",
         "iteration_wall_us": [8000, 8100, 8050],
     }
 

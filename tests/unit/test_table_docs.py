@@ -14,6 +14,8 @@ from tests.unit.fleets import eight, of_eight
 from tests.unit.labs import lab, lab_rows
 from tests.unit.phones import phones
 from tests.unit.phones import rows as phone_rows
+from tests.unit.scenarios import rows as scenario_rows
+from tests.unit.scenarios import scenario
 
 ROOT = Path(__file__).resolve().parents[2]
 SWEEPS = ("sweeps", "lab_questions", "trade_off")
@@ -59,6 +61,8 @@ def test_every_column_is_documented():
     found |= {name: set(of_phones[name]) for name in ("compression", "phones")}
     of_classifiers = document.build(classifiers(classifier_rows(("laptop",), repetitions=1))).tables
     found |= {name: set(of_classifiers[name]) for name in CLASSIFIERS}
+    of_scenario = document.build(scenario(scenario_rows(2))).tables
+    found |= {name: set(of_scenario[name]) for name in ("scenario", "scenario_claims")}
     sides = [dataset([run(repetition=i) for i in (1, 2)]) for _ in range(2)]
     found["compare"] = set(comparison.build(*sides, tolerance_percent=3).table)
     known = documented()
