@@ -1,4 +1,7 @@
-"""Source `build`: networks of keras.applications and of PyTorch, and one trained here, converted on this machine."""
+"""Source `build`: networks of keras.applications and of PyTorch, and one trained here, converted on this machine.
+
+Libraries of TVM are compiled from the TFLite files that are made of them.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from modelzoo import manifest
-from modelzoo.catalogue import MODELS, VARIANTS, Model, check_names
+from modelzoo.catalogue import COMPILED, MODELS, VARIANTS, Model, check_names
+from modelzoo.compilation import Compiler, graph_of
 from modelzoo.datasets import DataSet
-from modelzoo.ensure import Failure, Wanted, publish, workspace
-from modelzoo.environment import TENSORFLOW, TFMOT, TORCH, Environment, builder_python
+from modelzoo.ensure import Failure, Source, Wanted, inspect, publish, workspace
+from modelzoo.environment import TENSORFLOW, TFMOT, TORCH, TVM, Environment, builder_python
 from modelzoo.errors import UsageError, ZooError
 from modelzoo.manifest import Entry
 from modelzoo.resources import Say, available_memory_gb, check_disk, usable_cores
@@ -57,6 +61,7 @@ FRAMEWORKS = {
     "keras": Framework(TENSORFLOW, "convert.py", recipe_version=1),
     "torch": Framework(TORCH, "convert_torch.py", recipe_version=1),
     "tfmot": Framework(TFMOT, "convert_tfmot.py", recipe_version=1),
+    "tvm": Framework(TVM, "convert_tvm.py", recipe_version=1),
 }
 
 
@@ -67,7 +72,7 @@ def default_converter(framework: str, cache: Path, say: Say) -> list[str]:
 
 
 @dataclass(slots=True)
-class Build:
+class Build(Source):
     """Build models, each in a process of its own, as many at once as memory and cores allow.
 
     Attributes:
@@ -77,6 +82,7 @@ class Build:
         weights_url: a mirror of PyTorch's trained weights, the URL of a directory; None = where they are published.
         dataset: what networks that are trained here are trained and evaluated on.
         epochs: how often a training sees each image; None = as is usual for the data set.
+        tvm_minutes: of tuning, for each library of TVM that is to be tuned; 0 = with what its database has.
         converter: returns the command of a framework, to which the options of a conversion are appended.
         memory_gb: returns the memory that new processes can use, in GB, or None when that cannot be told.
     """
@@ -87,6 +93,7 @@ class Build:
     weights_url: str | None = None
     dataset: DataSet = field(default_factory=DataSet)
     epochs: int | None = None
+    tvm_minutes: float = 3
     converter: Callable[[str, Path, Say], list[str]] = default_converter
     memory_gb: Callable[[], float | None] = available_memory_gb
     cores: int = field(default_factory=usable_cores)
@@ -99,7 +106,7 @@ class Build:
     def check(self, wanted: Sequence[Wanted]) -> None:
         """Raise UsageError when something is not in the catalogue, or cannot be built with these weights."""
         check_names("model", [each.model for each in wanted], MODELS)
-        check_names("variant", [each.variant for each in wanted], VARIANTS)
+        check_names("variant", [each.variant for each in wanted], VARIANTS | COMPILED)
         for each in wanted:
             model = MODELS[each.model]
             if each.input_size and each.input_size % model.size_multiple:
@@ -119,10 +126,29 @@ class Build:
                 )
 
     def outdated(self, wanted: Wanted, entry: Entry, directory: Path) -> str | None:
-        return None if entry.recipe == self.recipe(wanted) else "its recipe has changed"
+        if entry.recipe != self.recipe(wanted):
+            return "its recipe has changed"
+        return self._compiler.outdated(wanted, entry) if wanted.format == "so" else None
+
+    def left_out(self, wanted: Wanted) -> str | None:
+        return self._compiler.left_out(wanted) if wanted.format == "so" else None
+
+    @property
+    def _compiler(self) -> Compiler:
+        return Compiler(self.cache / "tvm", self.tvm_minutes, self.seed)
 
     def recipe(self, wanted: Wanted) -> str:
-        """The sha256 of what determines a model file's bytes."""
+        """The sha256 of what determines a model file's bytes; of a tuned library, apart from its tuning."""
+        if wanted.format == "so":
+            return manifest.digest(
+                {
+                    "compiled_from": self.recipe(graph_of(wanted)),
+                    "variant": wanted.variant,
+                    "target": wanted.target,
+                    "versions": TVM.pinned_versions(),
+                    "recipe_version": FRAMEWORKS["tvm"].recipe_version,
+                }
+            )
         model = MODELS[wanted.model]
         framework = FRAMEWORKS[model.framework]
         document = {
@@ -148,6 +174,43 @@ class Build:
         return {"dataset": self.dataset.sha256, "epochs": self.epochs or self.dataset.epochs, "seed": self.seed}
 
     def provide(self, wanted: Sequence[Wanted], directory: Path, say: Say) -> Iterator[Entry | Failure]:
+        libraries = [each for each in wanted if each.format == "so"]
+        files = [each for each in wanted if each.format != "so"]
+        _, absent = inspect(self, [graph_of(each) for each in libraries], directory, say)
+        graphs = {graph_of(each) for each in libraries if graph_of(each).key in absent}
+        failed: dict[str, str] = {}
+        for result in self._provide_files(list(dict.fromkeys([*files, *graphs])), directory, say):
+            if isinstance(result, Failure):
+                failed[result.wanted.key] = result.reason
+            if isinstance(result, Entry) or result.wanted in files:
+                yield result
+        # After all others: nothing else shall run while kernels are measured.
+        for each in libraries:
+            if reason := failed.get(graph_of(each).key):
+                yield Failure(each, f"{graph_of(each).file}, which it is compiled from, is not there: {reason}")
+        libraries = [each for each in libraries if graph_of(each).key not in failed]
+        if libraries:
+            yield from self._compile_all(libraries, directory, say)
+
+    def _compile_all(self, wanted: Sequence[Wanted], directory: Path, say: Say) -> Iterator[Entry | Failure]:
+        try:
+            command = self.converter("tvm", self.cache, say)
+        except ZooError as error:
+            yield from (Failure(each, str(error)) for each in wanted)
+            return
+        graphs = manifest.read(directory)
+        with workspace(directory) as work:
+            for each in wanted:
+                available_gb = self.memory_gb()
+                if not _fits(each, available_gb):
+                    yield Failure(each, _shortage(each, available_gb))
+                    continue
+                check_disk(directory, _size_mb(each, "float32") / 1e3, "compiling the models")
+                say(self._compiler.announcement(each, _need_gb(each)))
+                graph = graphs[graph_of(each).key]
+                yield self._compiler.compile(each, graph, self.recipe(each), command, directory, work, say)
+
+    def _provide_files(self, wanted: Sequence[Wanted], directory: Path, say: Say) -> Iterator[Entry | Failure]:
         available_gb = self.memory_gb()
         buildable = [each for each in wanted if _fits(each, available_gb)]
         for each in wanted:

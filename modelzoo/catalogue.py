@@ -21,9 +21,16 @@ DEFAULT_VARIANTS = ("float32", "dynamic_range")
 # Files of pt2 and onnx take any batch size, and what they hold is float32. so: a library that TVM compiled.
 FORMATS = ("tflite", "pt2", "onnx", "so")
 ANY_BATCH = ("pt2", "onnx")
+# Variant of a library -> that of the TFLite file that it is compiled from. Kernels that are not tuned are many times
+# slower, so the name says it.
+COMPILED = {"float32": "float32", "int8": "int8", "float32_untuned": "float32", "int8_untuned": "int8"}
 
 # Images in flight while a conversion runs its model, in times of what the largest operation needs.
 ACTIVATIONS_HELD = 4
+# Of a process of TVM (measured, rounded up): without a model, and in times of the weights, which it turns into float32.
+# Tuning takes a second one.
+COMPILER_GB = 0.4
+WEIGHTS_HELD = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,9 @@ class Model:
 
     def need_gb(self, variant: str, file_format: str, batch_size: int | None, input_size: int | None) -> float:
         """Approximate peak memory of a conversion, in GB."""
+        if file_format == "so":
+            processes = 1 if variant.endswith("_untuned") else 2
+            return processes * (COMPILER_GB + WEIGHTS_HELD * self.size_mb("float32", input_size) / 1e3)
         own_gb = self.memory_gb[variant, file_format] * self._parameters_at(input_size) / self.parameters
         times = (batch_size or 1) * self._pixels(input_size) - 1
         return own_gb + ACTIVATIONS_HELD * max(times, 0) * self.activation_mb * 2**20 / 1e9
@@ -148,6 +158,12 @@ def can_be(model: str, variant: str, file_format: str, built: bool) -> bool:
     Unknown names are let pass where they are built, for check_names to find.
     """
     known = MODELS.get(model)
+    if file_format == "so" and built:
+        if variant not in COMPILED:
+            return variant not in VARIANTS
+        return known is None or (COMPILED[variant], "tflite") in known.memory_gb
+    if variant.endswith("_untuned"):
+        return file_format == "so"
     if built and known and variant in VARIANTS:
         return (variant, file_format) in known.memory_gb
     if file_format in ANY_BATCH:

@@ -12,8 +12,19 @@ from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 
+from modelzoo import targets
 from modelzoo.build import WEIGHTS, Build
-from modelzoo.catalogue import DEFAULT_MODELS, DEFAULT_VARIANTS, FORMATS, MODELS, VARIANTS, Model, can_be, check_names
+from modelzoo.catalogue import (
+    COMPILED,
+    DEFAULT_MODELS,
+    DEFAULT_VARIANTS,
+    FORMATS,
+    MODELS,
+    VARIANTS,
+    Model,
+    can_be,
+    check_names,
+)
 from modelzoo.datasets import DIGITS, DIRECTORY_EPOCHS, DataSet, find
 from modelzoo.directory import Directory
 from modelzoo.download import Download
@@ -28,6 +39,7 @@ examples:
   python -m modelzoo ensure --models MobileNet,VGG16 --variants float32,int8 --weights imagenet
   python -m modelzoo ensure --models FireNet --variants float32,pruned_dynamic_range --dataset ~/fire
   python -m modelzoo ensure --models ResNet18,UNet --variants float32 --formats pt2,onnx --input-sizes 224,448
+  python -m modelzoo ensure --models FireNet --variants float32,int8_untuned --formats so --tvm-targets=-mcpu=haswell
   python -m modelzoo ensure --source directory --source-dir ~/models
   python -m modelzoo ensure --source download --download-list models.tsv
   python -m modelzoo list
@@ -35,10 +47,11 @@ examples:
 ENSURE = """\
 Make models be there: what is there and right is kept, the rest is built, downloaded or linked. Every file's sha256 is
 checked. Progress goes to standard error; the last thing on standard output is a JSON object:
-  {"changed": bool, "dir": "...", "models": [...], "failed": [{"model", "variant", "reason"}, ...]}
+  {"changed": bool, "dir": "...", "models": [...], "failed": [{"model", "variant", "reason"}, ...], "left_out": [...]}
 """
 EXIT_CODES = """\
-exit codes: 0 all models are there, 1 some are not (the others are there and listed), 2 wrong usage
+exit codes: 0 all models are there, but for those left out (libraries whose kernels cannot be tuned here), 1 some are
+not (the others are there and listed), 2 wrong usage
 """
 LIST_NOTES = """
 input: height and width of the image, in pixels. parameters: as Keras or PyTorch counts them, shared ones once.
@@ -97,15 +110,15 @@ def _parser() -> argparse.ArgumentParser:
         type=_names,
         default=list(DEFAULT_VARIANTS),
         metavar="NAME,...",
-        help=f"of {','.join(VARIANTS)}; default: {','.join(DEFAULT_VARIANTS)}",
+        help=f"of {','.join(VARIANTS | COMPILED)} (the untuned ones of so only); default: {','.join(DEFAULT_VARIANTS)}",
     )
     ensuring.add_argument(
         "--formats",
         type=_names,
         default=["tflite"],
         metavar="NAME,...",
-        help=f"of {','.join(FORMATS)}; pt2 (torch.export) and onnx hold float32 models of PyTorch, so (of TVM) "
-        "is not built here; default: tflite",
+        help=f"of {','.join(FORMATS)}; pt2 (torch.export) and onnx hold float32 models of PyTorch, so is a library "
+        "that TVM compiles from the TFLite file of float32 or int8; default: tflite",
     )
     ensuring.add_argument(
         "--batch-sizes",
@@ -120,6 +133,14 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="N,...",
         help="height and width of the image, in pixels, a file for each; default: each model's own",
+    )
+    ensuring.add_argument(
+        "--tvm-targets",
+        type=_targets,
+        action="extend",
+        metavar="TARGET;...",
+        help="CPUs that libraries are for, a file for each, such as llvm -mcpu=core-avx2 or -mcpu=cortex-a72; default: "
+        "this machine's where they are built",
     )
     ensuring.add_argument(
         "--source", choices=["build", "download", "directory"], default="build", help="default: build"
@@ -162,6 +183,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help=f"how often FireNet's training sees each image; default: {DataSet().epochs}, of a directory "
         f"{DIRECTORY_EPOCHS}",
+    )
+    build.add_argument(
+        "--tvm-minutes",
+        type=_minutes,
+        metavar="N",
+        help="how long the kernels of each library are tuned, in all; they are kept in the cache (tvm), so more "
+        "minutes go on where fewer ended; 0 = take what is there; default: 3",
     )
     build.add_argument(
         "--weights-url",
@@ -224,6 +252,23 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _minutes(text: str) -> float:
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = -1
+    if not 0 <= minutes < float("inf"):
+        raise argparse.ArgumentTypeError(f"'{text}': a number of minutes, 0 or above, expected")
+    return minutes
+
+
+def _targets(text: str) -> list[str]:
+    try:
+        return [targets.normalised(each) for each in text.split(";") if each.strip()]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def _ensure(arguments: argparse.Namespace) -> int:
     wanted = _wanted(arguments)
     models_dir = (arguments.dir or arguments.cache / "models").expanduser().absolute()
@@ -238,6 +283,7 @@ def _ensure(arguments: argparse.Namespace) -> int:
         "dir": str(outcome.directory),
         "models": [asdict(entry) for entry in outcome.models],
         "failed": [asdict(failure.wanted) | {"reason": failure.reason} for failure in outcome.failed],
+        "left_out": [asdict(failure.wanted) | {"reason": failure.reason} for failure in outcome.left_out],
     }
     print(json.dumps(document))
     _say(_summary(outcome, len(wanted)))
@@ -252,12 +298,15 @@ def _wanted(arguments: argparse.Namespace) -> list[Wanted]:
     """
     check_names("format", arguments.formats, FORMATS)
     wanted = [
-        file_of(*each, batch_size, input_size)
+        file_of(*each, batch_size, input_size, target)
         for each in itertools.product(arguments.models, arguments.variants, arguments.formats)
         if can_be(*each, built=arguments.source == "build")
         for batch_size in arguments.batch_sizes or [1]
         for input_size in arguments.input_sizes or [None]
+        for target in arguments.tvm_targets or [targets.own() if arguments.source == "build" else None]
     ]
+    if arguments.source == "build" and any(each.format == "so" and not each.target for each in wanted):
+        raise UsageError("TVM has no packages for this machine; name the CPUs of others with --tvm-targets")
     for axis in ("model", "variant", "format"):
         found = {getattr(each, axis) for each in wanted}
         for word in getattr(arguments, f"{axis}s"):
@@ -273,7 +322,7 @@ def _wanted(arguments: argparse.Namespace) -> list[Wanted]:
 def _source(arguments: argparse.Namespace, wanted: list[Wanted]) -> Source:
     """Return the source that the options describe; options of another source are an error, not ignored."""
     own = {
-        "build": ("weights", "seed", "weights_url", "dataset", "epochs"),
+        "build": ("weights", "seed", "weights_url", "dataset", "epochs", "tvm_minutes"),
         "download": ("download_list", "drive_folder", "checksums"),
         "directory": ("source_dir",),
     }
@@ -290,6 +339,7 @@ def _source(arguments: argparse.Namespace, wanted: list[Wanted]) -> Source:
             weights_url=arguments.weights_url,
             dataset=_dataset(arguments, wanted),
             epochs=arguments.epochs,
+            tvm_minutes=3 if arguments.tvm_minutes is None else arguments.tvm_minutes,
         )
         build.check(wanted)
         return build

@@ -4,14 +4,20 @@ A program, not a library: it runs with the Python of its own environment (enviro
 imports nothing of modelzoo.
 
 The library has two functions of TVM's virtual machine: `main`, the model, and `describe`, which returns as JSON what
-its inputs are, what it was compiled for, and how many of its kernels are tuned. A model whose kernels are not is many
-times slower than with LiteRT: without --minutes the database must have them.
+its inputs are, what it was compiled for, what it computes with and how many of its kernels are tuned. A model whose
+kernels are not is many times slower than with LiteRT: without --minutes the database must have them.
 
 Tuning measures kernels on this machine, so it is only worth something for a CPU like this one. What it finds goes into
-a database, a directory, and is used by every later compilation of a model with kernels of the same shapes.
+a database, a directory, and is used by every later compilation of a model with kernels of the same shapes. Beside it
+stands how many minutes were spent on it: an interrupted tuning goes on where it was.
+
+Of an int8 model TVM's importer makes floats, operator by operator: the library takes and returns int8, its weights and
+its arithmetic are float32.
 """
 
 import argparse
+import contextlib
+import difflib
 import importlib.metadata
 import json
 import os
@@ -35,8 +41,9 @@ from tvm.s_tir import meta_schedule
 from tvm.s_tir.meta_schedule.builder.local_builder import default_build
 from tvm.s_tir.meta_schedule.relax_integration import extract_tasks, extracted_tasks_to_tune_contexts
 from tvm.s_tir.meta_schedule.runner.utils import alloc_argument_common
+from tvm.target import codegen
 
-# Largest difference from LiteRT that the library may have, as a share of the output's range; of int8's 255, two steps.
+# Largest difference from LiteRT that the library may have, as a share of the largest output; of int8's 255, two steps.
 TOLERANCES = {"float32": 1e-3, "int8": 0.01}
 IMAGE_SEED = 0
 PACKAGES = ("apache-tvm", "apache-tvm-ffi", "tflite", "xgboost-cpu")
@@ -45,35 +52,42 @@ PACKAGES = ("apache-tvm", "apache-tvm-ffi", "tflite", "xgboost-cpu")
 TRIALS_AT_ONCE = 8
 POPULATION = {"population_size": 64, "genetic_num_iters": 1, "init_min_unmeasured": 16}
 SHORTEST_MEASUREMENT_MS = 10
-DATABASE_FILES = ("database_workload.json", "database_tuning_record.json")
+DATABASE_FILES = (WORKLOADS, RECORDS) = ("database_workload.json", "database_tuning_record.json")
+SPENT = "tuning.json"
+SECONDS_BETWEEN_NOTES = 2
+# Crashes one after the other, none with anything found between them: then it is not a candidate that crashes.
+MOST_CRASHES = 5
 
 
 def main() -> int:
     arguments = parse_arguments()
-    target = tvm.target.Target(target_of(arguments))
-    if arguments.tune:
-        tune(kernels_of(arguments.graph, target), target, arguments.database, arguments.seed)
-        return 0
-    if arguments.minutes:
-        tune_for(arguments)
+    target = target_of(arguments.target)
     module = kernels_of(arguments.graph, target)
-    tuned, kernels = 0, len(extract_tasks(module, target, {}))
+    if arguments.tune:
+        tune(module, target, arguments.database, arguments.seed)
+        return 0
+    kernels = count_kernels(module)
+    facts = {"kernels": kernels, "tuned_kernels": 0}
     if arguments.database:
-        with target:
-            module = transform.MetaScheduleApplyDatabase(str(arguments.database))(module)
-        tuned = sum(bool((function.attrs or {}).get("tirx.is_scheduled")) for function in module.functions.values())
-    described = {
-        "inputs": inputs_of(module["main"]),
-        "target": target_of(arguments),
-        "kernels": kernels,
-        "tuned_kernels": tuned,
-    }
+        untuned, module = module, with_schedules(module, target, arguments.database)
+        minutes_left = arguments.minutes - minutes_spent(arguments.database)
+        if minutes_left > 0 or (arguments.minutes and count_tuned(module) < kernels):
+            tune_for(arguments, minutes_left if minutes_left > 0 else arguments.minutes)
+            module = with_schedules(untuned, target, arguments.database)
+        facts |= {"tuned_kernels": count_tuned(module), "tuning_minutes": round(minutes_spent(arguments.database), 2)}
+        if not facts["tuned_kernels"]:
+            sys.exit(
+                f"none of the {kernels} kernels is tuned: {facts['tuning_minutes']:g} minutes were too few; give it "
+                "more minutes (--tvm-minutes, benchmark_models_tvm_minutes)"
+            )
+    facts |= {"target": arguments.target, "arithmetic": "float32"}
+    described = facts | {"inputs": inputs_of(module["main"])} | quantization_of(arguments.graph)
     module["describe"] = constant_function(json.dumps(described))
     relax.build(module, target).export_library(str(arguments.output), fcompile=linked)
     if arguments.check:
         check(arguments)
-    facts = described | {
-        "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
+    facts |= {
+        "peak_memory_gb": max(map(peak_memory_gb, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))),
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES}
         | {"python": platform.python_version()},
     }
@@ -85,10 +99,9 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--graph", type=Path, required=True, help="a TFLite model, float32 or int8")
     parser.add_argument("--variant", required=True, choices=TOLERANCES)
-    parser.add_argument("--machine", default=platform.machine(), help="x86_64 or aarch64")
-    parser.add_argument("--mcpu", required=True, help="LLVM's name of the CPU, such as core-avx2 or cortex-a72")
+    parser.add_argument("--target", required=True, help="such as llvm -mcpu=cortex-a72 -mtriple=aarch64-linux-gnu")
     parser.add_argument("--database", type=Path, help="directory of tuned kernels; without it none is")
-    parser.add_argument("--minutes", type=float, default=0, help="of tuning, before the library is made")
+    parser.add_argument("--minutes", type=float, default=0, help="of tuning in all; 0 = as the database is")
     parser.add_argument("--seed", type=int, default=0, help="of the tuner")
     parser.add_argument("--check", action="store_true", help="compare with LiteRT; only for a CPU like this one")
     parser.add_argument("--output", type=Path, required=True, help="the library to write")
@@ -100,10 +113,20 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
-def target_of(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What the library is for. One core: the pool of threads divides what is left of loops anyway."""
-    target = {"kind": "llvm", "mcpu": arguments.mcpu, "num-cores": 1}
-    return target if arguments.machine == platform.machine() else target | {"mtriple": f"{arguments.machine}-linux-gnu"}
+def target_of(text: str) -> tvm.target.Target:
+    """Return a target, which is of x86_64 where it says nothing; exit with a message when LLVM has no such CPU.
+
+    One core: the pool of threads divides what is left of loops anyway.
+    """
+    options = dict(word.removeprefix("-").split("=") for word in text.split()[1:])
+    kind = {"kind": "llvm", "mtriple": "x86_64-linux-gnu", "num-cores": 1}
+    known = codegen.llvm_get_cpu_archlist(tvm.target.Target(kind | options))
+    if options["mcpu"] not in known:
+        near = difflib.get_close_matches(options["mcpu"], known, n=3, cutoff=0.4)
+        sys.exit(
+            f"LLVM has no CPU '{options['mcpu']}' for {text}" + (f"; did you mean {' or '.join(near)}?" * bool(near))
+        )
+    return tvm.target.Target(kind | options)
 
 
 def kernels_of(graph: Path, target: tvm.target.Target) -> tvm.IRModule:
@@ -112,6 +135,42 @@ def kernels_of(graph: Path, target: tvm.target.Target) -> tvm.IRModule:
     steps = [transform.DecomposeOpsForInference(), transform.CanonicalizeBindings(), relax.get_pipeline("zero")]
     with target:
         return tvm.transform.Sequential(steps)(module)
+
+
+def with_schedules(module: tvm.IRModule, target: tvm.target.Target, database: Path) -> tvm.IRModule:
+    """Return the kernels, those that the database has with their best schedule."""
+    database.mkdir(parents=True, exist_ok=True)
+    for name in DATABASE_FILES:
+        drop_cut_line(database / name)
+    with target:
+        return transform.MetaScheduleApplyDatabase(str(database))(module)
+
+
+def count_kernels(module: tvm.IRModule) -> int:
+    return sum(isinstance(function, tvm.tirx.PrimFunc) for function in module.functions.values())
+
+
+def count_tuned(module: tvm.IRModule) -> int:
+    return sum(bool((function.attrs or {}).get("tirx.is_scheduled")) for function in module.functions.values())
+
+
+def peak_memory_gb(whose: int) -> float:
+    """Peak resident memory in GB; getrusage counts KiB on Linux."""
+    return resource.getrusage(whose).ru_maxrss * 1024 / 1e9
+
+
+def quantization_of(graph: Path) -> dict[str, list[tuple[float, int] | None]]:
+    """Scale and zero point of each input and output, in their order; None of those that are not quantized."""
+    model = tflite.Model.GetRootAsModel(graph.read_bytes(), 0).Subgraphs(0)
+    indices = {"input": model.InputsAsNumpy(), "output": model.OutputsAsNumpy()}
+    return {f"{name}_quantization": [quantized(model.Tensors(each)) for each in of] for name, of in indices.items()}
+
+
+def quantized(tensor: tflite.Tensor) -> tuple[float, int] | None:
+    found = tensor.Quantization()
+    if found is None or not found.ScaleLength():
+        return None
+    return float(found.Scale(0)), int(found.ZeroPoint(0))
 
 
 def inputs_of(function: relax.Function) -> list[tuple[str, str, list[int]]]:
@@ -135,29 +194,52 @@ def linked(output: str, objects: list[str], **_: Any) -> None:
 linked.output_format = "so"
 
 
-def tune_for(arguments: argparse.Namespace) -> None:
+def minutes_spent(database: Path) -> float:
+    try:
+        return json.loads((database / SPENT).read_text(encoding="utf-8"))["minutes"]
+    except FileNotFoundError:
+        return 0
+
+
+def note_spent(database: Path, minutes: float) -> None:
+    unfinished = database / f"{SPENT}.unfinished"
+    unfinished.write_text(json.dumps({"minutes": minutes}), encoding="utf-8")
+    unfinished.replace(database / SPENT)
+
+
+def tune_for(arguments: argparse.Namespace, minutes: float) -> None:
     """Tune as long as there is time, in a process of its own: it ends by being killed, or by a candidate that crashes.
 
-    After a crash another seed goes on with what the database has.
+    After a crash another seed goes on with what the database has. So does a later call, when this one is killed: what
+    was spent is noted again and again.
     """
-    end_s = time.monotonic() + 60 * arguments.minutes
-    arguments.database.mkdir(parents=True, exist_ok=True)
-    seed = arguments.seed
-    while (left_s := end_s - time.monotonic()) > 0:
-        try:
-            done = subprocess.run(
-                [sys.executable, __file__, *sys.argv[1:], f"--seed={seed}", "--tune"], timeout=left_s, check=False
+    database, before = arguments.database, minutes_spent(arguments.database)
+    begin_s, end_s = time.monotonic(), time.monotonic() + 60 * minutes
+    crashes, found = 0, count_lines(database / RECORDS)
+    while time.monotonic() < end_s:
+        command = [sys.executable, __file__, *sys.argv[1:], f"--seed={arguments.seed + found + crashes}", "--tune"]
+        with subprocess.Popen(command) as process:
+            while process.poll() is None and (left_s := end_s - time.monotonic()) > 0:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(min(left_s, SECONDS_BETWEEN_NOTES))
+                note_spent(database, before + (time.monotonic() - begin_s) / 60)
+            ended = process.poll()
+            process.kill()
+        for name in DATABASE_FILES:
+            drop_cut_line(database / name)
+        if ended is None or ended == 0:  # no time left, or nothing left to try
+            break
+        found, known = count_lines(database / RECORDS), found
+        crashes = 0 if found > known else crashes + 1
+        if ended > 0 or crashes == MOST_CRASHES:
+            sys.exit(
+                "tuning failed; the lines above say why" if ended > 0 else f"tuning crashed {crashes} times in a row"
             )
-        except subprocess.TimeoutExpired:
-            break
-        finally:
-            for name in DATABASE_FILES:
-                drop_cut_line(arguments.database / name)
-        if done.returncode >= 0:  # not by a signal
-            if done.returncode:
-                sys.exit("tuning failed; the lines above say why")
-            break
-        seed += 1
+    note_spent(database, before + minutes)
+
+
+def count_lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 def drop_cut_line(path: Path) -> None:
@@ -276,11 +358,11 @@ def check(arguments: argparse.Namespace) -> None:
     expected = interpreter.get_tensor(given["index"]).astype("float64")
     machine = relax.VirtualMachine(tvm.runtime.load_module(str(arguments.output)), tvm.cpu())
     found = machine["main"](tvm.runtime.tensor(images)).numpy().astype("float64")
-    span = 255 if arguments.variant == "int8" else expected.max() - expected.min()
-    difference = abs(found - expected).max() / span
+    largest = 255 if arguments.variant == "int8" else abs(expected).max()
+    difference = abs(found - expected).max() / largest
     if not difference <= TOLERANCES[arguments.variant]:  # NaN is wrong too
         sys.exit(
-            f"the library does not compute what LiteRT does: outputs differ by {difference:.2g} of their range, "
+            f"the library does not compute what LiteRT does: outputs differ by {difference:.2g} of the largest, "
             f"expected is at most {TOLERANCES[arguments.variant]:g}"
         )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from modelzoo import manifest
 from modelzoo.catalogue import FORMATS
-from modelzoo.ensure import Failure, Wanted
+from modelzoo.ensure import Failure, Source, Wanted
 from modelzoo.errors import ZooError
 from modelzoo.manifest import Entry
 from modelzoo.resources import Say
@@ -26,7 +26,7 @@ def file_names(wanted: Wanted) -> list[str]:
     return names
 
 
-class Directory:
+class Directory(Source):
     """Use files in place, through links: nothing is copied or written there, so it may be read-only.
 
     Any model and variant that has a file will do, known to the catalogue or not. What a modelzoo manifest beside the

@@ -16,7 +16,7 @@ from urllib3.util import Retry
 
 from modelzoo import manifest
 from modelzoo.catalogue import FORMATS, near
-from modelzoo.ensure import Failure, Wanted, publish
+from modelzoo.ensure import Failure, Source, Wanted, publish
 from modelzoo.errors import ZooError
 from modelzoo.manifest import Entry
 from modelzoo.resources import Say
@@ -43,7 +43,7 @@ class Listed:
         return self.url if self.url == shown(self.url) else None
 
 
-class Download:
+class Download(Source):
     """Download what a list names; each file's sha256 must be what the list says.
 
     A list is TSV with a header line, or a JSON array of objects, with the fields model, variant, url, sha256 and, where

@@ -14,7 +14,7 @@ from gdown.exceptions import DownloadError
 from modelzoo import manifest
 from modelzoo.directory import file_names
 from modelzoo.download import explain
-from modelzoo.ensure import Failure, Wanted, publish
+from modelzoo.ensure import Failure, Source, Wanted, publish
 from modelzoo.errors import UsageError, ZooError
 from modelzoo.manifest import Entry
 from modelzoo.resources import Say
@@ -23,7 +23,7 @@ TIMEOUT_S = 60
 RETRIES = 3
 
 
-class DriveFolder:
+class DriveFolder(Source):
     """Download the files of a folder that are named as directory.file_names says.
 
     Drive states no sha256: where a list of checksums is given, as sha256sum writes it, files must agree with it;

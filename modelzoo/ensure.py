@@ -14,6 +14,7 @@ from modelzoo.catalogue import ANY_BATCH, MODELS
 from modelzoo.errors import ZooError
 from modelzoo.manifest import Entry
 from modelzoo.resources import Say, locked
+from modelzoo.targets import mcpu
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Wanted:
     Attributes:
         batch_size: images per inference that the file is made for; None in formats that take any.
         input_size: height and width of the image, in pixels; None = the model's own.
+        target: of a library, TVM's normalised target that it is for; None = a file for any CPU, or not known.
     """
 
     model: str
@@ -30,6 +32,7 @@ class Wanted:
     format: str = "tflite"
     batch_size: int | None = 1
     input_size: int | None = None
+    target: str | None = None
 
     @property
     def key(self) -> str:
@@ -37,10 +40,14 @@ class Wanted:
 
     @property
     def file(self) -> str:
-        """`ResNet18.float32.b8.s448.tflite`: batch and input size only where they are not 1 and the model's own."""
+        """`ResNet18.float32.b8.s448.tflite`, `DigitCNN.int8_untuned.core-avx2.so`.
+
+        Batch and input size are there only where they are not 1 and the model's own.
+        """
         batch = f".b{self.batch_size}" if self.batch_size not in (None, 1) else ""
         size = f".s{self.input_size}" if self.input_size else ""
-        return f"{self.model}.{self.variant}{batch}{size}.{self.format}"
+        cpu = f".{mcpu(self.target)}" if self.target else ""
+        return f"{self.model}.{self.variant}{batch}{size}{cpu}.{self.format}"
 
     @property
     def named(self) -> dict[str, Any]:
@@ -49,11 +56,14 @@ class Wanted:
             "format": self.format,
             "batch_size": None if self.batch_size == 1 else self.batch_size,
             "input_size": self.input_size,
+            "target": self.target,
         }
 
 
-def file_of(model: str, variant: str, file_format: str, batch_size: int, input_size: int | None) -> Wanted:
-    """Return the file that serves a batch and an input size (None = the model's own)."""
+def file_of(
+    model: str, variant: str, file_format: str, batch_size: int, input_size: int | None, target: str | None = None
+) -> Wanted:
+    """Return the file that serves a batch, an input size (None = the model's own) and, as a library, a target."""
     own = MODELS[model].input_size if model in MODELS else None
     return Wanted(
         model,
@@ -61,6 +71,7 @@ def file_of(model: str, variant: str, file_format: str, batch_size: int, input_s
         file_format,
         None if file_format in ANY_BATCH else batch_size,
         None if input_size == own else input_size,
+        target if file_format == "so" else None,
     )
 
 
@@ -86,21 +97,31 @@ class Source(Protocol):
     def outdated(self, wanted: Wanted, entry: Entry, directory: Path) -> str | None:
         """Why an entry is not what this source would provide now, None when it is; the file is checked elsewhere."""
 
+    def left_out(self, wanted: Wanted) -> str | None:
+        """Why a model that is not there is none that is missing, None when it is one."""
+        return None
+
     def provide(self, wanted: Sequence[Wanted], directory: Path, say: Say) -> Iterator[Entry | Failure]:
         """Put models into a directory, each by rename, and yield what became of each as soon as that is known.
 
-        Raises ZooError when none of the rest can be provided.
+        Those that the wanted ones are made of, and nobody asked for, may be among what is yielded. Raises ZooError when
+        none of the rest can be provided.
         """
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What is there after `ensure`; after a check `changed` says whether something would have changed."""
+    """What is there after `ensure`; after a check `changed` says whether something would have changed.
+
+    Attributes:
+        left_out: what cannot be there, though that is no failure.
+    """
 
     directory: Path
     changed: bool = False
     models: list[Entry] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
+    left_out: list[Failure] = field(default_factory=list)
 
 
 def ensure(source: Source, wanted: Sequence[Wanted], models_dir: Path, say: Say, check: bool = False) -> Outcome:
@@ -110,8 +131,13 @@ def ensure(source: Source, wanted: Sequence[Wanted], models_dir: Path, say: Say,
     time works in a directory. With `check` nothing is changed, and what is not there is neither in models nor failed.
     """
     outcome = Outcome(directory=models_dir / source.subdirectory)
-    entries, reasons = _inspect(source, wanted, outcome.directory, say)
+    entries, reasons = inspect(source, wanted, outcome.directory, say)
     missing = {each.key: each for each in wanted if each.key in reasons}
+    for key, each in list(missing.items()):
+        if reason := source.left_out(each):
+            say(f"{key}: left out: {reason}")
+            outcome.left_out.append(Failure(each, reason))
+            del missing[key]
     if check:
         outcome.changed = bool(missing)
         for key in missing:
@@ -125,7 +151,7 @@ def ensure(source: Source, wanted: Sequence[Wanted], models_dir: Path, say: Say,
             reason = str(error) if isinstance(error, ZooError) else _unusable(outcome.directory, error)
             say(reason)
             outcome.failed += [Failure(each, reason) for each in missing.values()]
-    absent = missing.keys() | {failure.wanted.key for failure in outcome.failed}
+    absent = missing.keys() | {failure.wanted.key for failure in outcome.failed + outcome.left_out}
     outcome.models = [_completed(entries[each.key]) for each in wanted if each.key not in absent]
     return outcome
 
@@ -133,7 +159,7 @@ def ensure(source: Source, wanted: Sequence[Wanted], models_dir: Path, say: Say,
 def _provide(source: Source, missing: dict[str, Wanted], outcome: Outcome, say: Say) -> None:
     """Let the source provide what is missing, taking from `missing` what is dealt with."""
     # Once more, now that the lock is held: another process may have been at work.
-    entries, reasons = _inspect(source, list(missing.values()), outcome.directory, say=lambda _: None)
+    entries, reasons = inspect(source, list(missing.values()), outcome.directory, say=lambda _: None)
     for key in list(missing):
         if key not in reasons:
             del missing[key]
@@ -150,10 +176,10 @@ def _provide(source: Source, missing: dict[str, Wanted], outcome: Outcome, say: 
                 entries[result.key] = result
                 manifest.write(outcome.directory, entries)
                 outcome.changed = True
-                del missing[result.key]
+                missing.pop(result.key, None)
 
 
-def _inspect(
+def inspect(
     source: Source, wanted: Sequence[Wanted], directory: Path, say: Say
 ) -> tuple[dict[str, Entry], dict[str, str]]:
     """Return all entries of a directory, and by key why wanted models are not ready."""

@@ -1,4 +1,4 @@
-"""The model builders' environments: TensorFlow and PyTorch, apart from what the controller needs, made once, cached."""
+"""The model builders' environments: apart from what the controller needs, made once, cached."""
 
 from __future__ import annotations
 
@@ -81,6 +81,9 @@ TORCH = Environment(
     from_index=("torch", "torchvision"),
     index="https://download.pytorch.org/whl/cpu",
     size_gb=2.3,
+)
+TVM = Environment(
+    "tvm", "TVM", REPOSITORY / "requirements-tvm.txt", ("apache-tvm", "apache-tvm-ffi", "tflite"), size_gb=1.2
 )
 
 

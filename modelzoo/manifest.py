@@ -52,6 +52,11 @@ class Entry:
         weight_sparsity: the share of zeros in the kernels of convolutions and dense layers, read back from the file.
         weight_clusters: the most distinct values in one output channel of any kernel but depthwise ones, read back from
             the file.
+        target: what a library is compiled for, such as `llvm -mcpu=core-avx2`; None = a file for any CPU.
+        kernels: of a library, how many it has; tuned_kernels of them are tuned.
+        tuning_minutes: what their tuning was given, in all.
+        compiled_from_sha256: of the TFLite file that a library is compiled from.
+        arithmetic: type of the numbers that a library computes with, whatever its inputs, outputs and weights are.
     """
 
     model: str
@@ -78,6 +83,12 @@ class Entry:
     classes: int | None = None
     weight_sparsity: float | None = None
     weight_clusters: int | None = None
+    target: str | None = None
+    kernels: int | None = None
+    tuned_kernels: int | None = None
+    tuning_minutes: float | None = None
+    compiled_from_sha256: str | None = None
+    arithmetic: str | None = None
 
     @property
     def key(self) -> str:
