@@ -1,4 +1,4 @@
-"""Source `build`: networks of keras.applications and of PyTorch, and one trained here, converted on this machine.
+"""Source `build`: networks of keras.applications, of PyTorch, and some trained here, converted on this machine.
 
 Libraries of TVM are compiled from the TFLite files that are made of them.
 """
@@ -12,14 +12,14 @@ import subprocess
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from modelzoo import manifest
-from modelzoo.catalogue import COMPILED, MODELS, VARIANTS, Model, check_names
+from modelzoo.catalogue import COMPILED, MODELS, TRAINED_HERE, VARIANTS, Model, check_names
 from modelzoo.compilation import Compiler, graph_of
-from modelzoo.datasets import DataSet
+from modelzoo.datasets import HELD_OUT, DataSet
 from modelzoo.ensure import Failure, Source, Wanted, inspect, publish, workspace
 from modelzoo.environment import TENSORFLOW, TFMOT, TORCH, TVM, Environment, builder_python
 from modelzoo.errors import UsageError, ZooError
@@ -48,7 +48,8 @@ class Framework:
     """How networks of one framework are converted.
 
     Attributes:
-        program: runs in the environment, beside this file.
+        environment: which it runs in; its makers determine the bytes of models.
+        program: beside this file.
         recipe_version: to be raised when a change of the program changes the bytes of the models: all are built again.
     """
 
@@ -60,7 +61,11 @@ class Framework:
 FRAMEWORKS = {
     "keras": Framework(TENSORFLOW, "convert.py", recipe_version=1),
     "torch": Framework(TORCH, "convert_torch.py", recipe_version=1),
-    "tfmot": Framework(TFMOT, "convert_tfmot.py", recipe_version=1),
+    "tfmot": Framework(TFMOT, "convert_tfmot.py", recipe_version=2),
+    # Of Keras' environment, but with what has the digits and splits data sets among its makers.
+    "trained": Framework(
+        replace(TENSORFLOW, makers=(*TENSORFLOW.makers, "scikit-learn")), "convert_trained.py", recipe_version=1
+    ),
     "tvm": Framework(TVM, "convert_tvm.py", recipe_version=1),
 }
 
@@ -106,7 +111,7 @@ class Build(Source):
     def check(self, wanted: Sequence[Wanted]) -> None:
         """Raise UsageError when something is not in the catalogue, or cannot be built with these weights."""
         check_names("model", [each.model for each in wanted], MODELS)
-        check_names("variant", [each.variant for each in wanted], VARIANTS | COMPILED)
+        check_names("variant", [each.variant for each in wanted if each.variant != HELD_OUT], VARIANTS | COMPILED)
         for each in wanted:
             model = MODELS[each.model]
             if each.input_size and each.input_size % model.size_multiple:
@@ -114,7 +119,7 @@ class Build(Source):
                     f"{model.name} can have input sizes that are multiples of {model.size_multiple} only, not "
                     f"{each.input_size}"
                 )
-            if each.input_size and model.framework == "tfmot":
+            if each.input_size and model.framework in TRAINED_HERE:
                 raise UsageError(
                     f"{model.name} can have input size {model.input_size} only, not {each.input_size}: it is trained "
                     "for that"
@@ -124,6 +129,9 @@ class Build(Source):
                     f"{model.name} with {self.weights} weights can have input size {model.input_size} only, not "
                     f"{each.input_size}: Keras has the weights of its classifier for no other; take --weights random"
                 )
+
+    def offers(self, wanted: Wanted) -> bool:
+        return wanted.model in MODELS
 
     def outdated(self, wanted: Wanted, entry: Entry, directory: Path) -> str | None:
         if entry.recipe != self.recipe(wanted):
@@ -164,14 +172,16 @@ class Build(Source):
         # Without these for Keras, so that what users have built stays right.
         if model.framework == "torch":
             document |= {"format": wanted.format, "weights_url": self.weights != "random" and model.weights_url}
-        if model.framework == "tfmot":
-            document |= self._training
+        if model.framework in TRAINED_HERE:
+            document |= self._training(model)
+        if model.framework == "trained":
+            document |= {"format": wanted.format}
         return manifest.digest(document)
 
-    @property
-    def _training(self) -> dict[str, Any]:
+    def _training(self, model: Model) -> dict[str, Any]:
         """What determines a training, beside the network and the versions of what trains it."""
-        return {"dataset": self.dataset.sha256, "epochs": self.epochs or self.dataset.epochs, "seed": self.seed}
+        training = {"dataset": self.dataset.sha256, "epochs": self.epochs or self.dataset.epochs, "seed": self.seed}
+        return training | ({"base_weights": self.weights} if model.has_base else {})
 
     def provide(self, wanted: Sequence[Wanted], directory: Path, say: Say) -> Iterator[Entry | Failure]:
         libraries = [each for each in wanted if each.format == "so"]
@@ -245,7 +255,7 @@ class Build(Source):
                 model = MODELS[name]
                 command = [*converter, f"--network={model.network}"]
                 try:
-                    if framework == "tfmot":
+                    if framework in TRAINED_HERE:
                         commands[name] = self._trained(model, command, say)
                     else:
                         commands[name] = [*command, f"--weights={self._weights_option(model, say)}"]
@@ -261,8 +271,9 @@ class Build(Source):
 
     def _trained(self, model: Model, command: list[str], say: Say) -> list[str]:
         """Train a network, unless that is done, and return how the command of its conversions begins."""
-        training = self._training
-        command = [*command, f"--dataset={self.dataset.option}", f"--epochs={training['epochs']}"]
+        training = self._training(model)
+        command += [f"--dataset={self.dataset.option}", f"--dataset-name={self.dataset.name}"]
+        command += [f"--epochs={training['epochs']}"]
         framework = FRAMEWORKS[model.framework]
         digest = manifest.digest(
             training
@@ -273,11 +284,19 @@ class Build(Source):
             }
         )
         title = f"{model.name} on {self.dataset.name}, {training['epochs']} epochs"
-        weights = self.cache / "trained" / f"{model.name}-{digest[:12]}.h5"
-        return [*command, f"--weights={trained(weights, [*command, f'--seed={self.seed}'], title, say)}"]
+        ending = "weights.h5" if model.framework == "trained" else "h5"  # What Keras 3 and Keras 2 call theirs.
+        weights = self.cache / "trained" / f"{model.name}-{digest[:12]}.{ending}"
+        options = [f"--seed={self.seed}", *([f"--base-weights={self.weights}"] if model.has_base else [])]
+        trained(weights, [*command, *options], title, say, self._keras_home)
+        return [*command, f"--weights={weights}"]
+
+    @property
+    def _keras_home(self) -> dict[str, str]:
+        """Where Keras keeps the weights that it downloads."""
+        return {"KERAS_HOME": str(self.cache / "keras")}
 
     def _weights_of(self, model: Model) -> str:
-        if model.framework == "tfmot":
+        if model.framework in TRAINED_HERE:
             return self.dataset.name
         return "random" if self.weights == "random" else model.trained_on
 
@@ -344,7 +363,7 @@ class Build(Source):
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=os.environ | {"TMPDIR": str(work), "KERAS_HOME": str(self.cache / "keras")},
+                env=os.environ | {"TMPDIR": str(work)} | self._keras_home,
                 process_group=0,
             )
         return _Conversion(wanted, process, time.monotonic(), unfinished, facts, log)

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from modelzoo.datasets import HELD_OUT, MAX_HELD_OUT
 from modelzoo.errors import UsageError
 
 # Variant -> bytes of one weight in its file.
@@ -18,12 +19,15 @@ VARIANTS = {
     "pruned_dynamic_range": 1,
 }
 DEFAULT_VARIANTS = ("float32", "dynamic_range")
-# Files of pt2 and onnx take any batch size, and what they hold is float32. so: a library that TVM compiled.
-FORMATS = ("tflite", "pt2", "onnx", "so")
-ANY_BATCH = ("pt2", "onnx")
+# Files of pt2, onnx and keras take any batch size, and what they hold is float32. so: a library that TVM compiled. npz:
+# the images that models of a network are evaluated with.
+FORMATS = ("tflite", "pt2", "onnx", "keras", "so", "npz")
+ANY_BATCH = ("pt2", "onnx", "keras", "npz")
 # Variant of a library -> that of the TFLite file that it is compiled from. Kernels that are not tuned are many times
 # slower, so the name says it.
 COMPILED = {"float32": "float32", "int8": "int8", "float32_untuned": "float32", "int8_untuned": "int8"}
+# Frameworks whose networks are always trained here.
+TRAINED_HERE = ("tfmot", "trained")
 
 # Images in flight while a conversion runs its model, in times of what the largest operation needs.
 ACTIVATIONS_HELD = 4
@@ -38,8 +42,8 @@ class Model:
     """One network.
 
     Attributes:
-        framework: `keras`, `torch` or `tfmot` (which is always trained here).
-        network: its constructor in keras.applications or torchvision.models; UNet and FireNet are our own.
+        framework: `keras`, `torch`, or, of those that are always trained here, `tfmot` and `trained`.
+        network: its constructor in keras.applications or torchvision.models; UNet and what is trained here are our own.
         input_size: height and width of the image that it was designed for, in pixels.
         parameters: trainable or not, as Keras counts them; in PyTorch, which calls the statistics of batch norms none,
             without these. Shared ones count once.
@@ -50,6 +54,7 @@ class Model:
         weights_url: of trained weights; a part of the file name is the beginning of its sha256. None = Keras knows.
         trained_on: what its trained weights were trained on; of those trained here, what the user says.
         size_multiple: the input sizes that it can have are multiples of it.
+        has_base: its training begins with weights that may have been trained on ImageNet.
     """
 
     name: str
@@ -64,9 +69,12 @@ class Model:
     weights_url: str | None = None
     trained_on: str = "imagenet"
     size_multiple: int = 1
+    has_base: bool = False
 
     def size_mb(self, variant: str, input_size: int | None = None) -> float:
-        """Approximate size of a file, in MB (1e6 bytes): nearly all of it is weights."""
+        """Approximate size of a file, in MB (1e6 bytes): nearly all of it is weights; of images, pixels at most."""
+        if variant == HELD_OUT:
+            return MAX_HELD_OUT * 3 * (input_size or self.input_size) ** 2 / 1e6
         return self._parameters_at(input_size) * VARIANTS[variant] / 1e6
 
     def need_gb(self, variant: str, file_format: str, batch_size: int | None, input_size: int | None) -> float:
@@ -118,8 +126,23 @@ def _torch(
 
 
 def _tfmot(name: str, input_size: int, parameters: int, macs: int, activation_mb: float, *memory_gb: float) -> Model:
-    needs = dict(zip(((variant, "tflite") for variant in VARIANTS), memory_gb, strict=True))
+    kinds = [*((variant, "tflite") for variant in VARIANTS), (HELD_OUT, "npz")]
+    needs = dict(zip(kinds, memory_gb, strict=True))
     return Model(name, "tfmot", name, input_size, parameters, macs, activation_mb, needs)
+
+
+def _trained(
+    name: str,
+    input_size: int,
+    parameters: int,
+    macs: int,
+    activation_mb: float,
+    *memory_gb: float,
+    has_base: bool = False,
+) -> Model:
+    kinds = [(variant, "tflite") for variant in ("float32", "dynamic_range", "float16", "int8")]
+    needs = dict(zip([*kinds, ("float32", "keras"), (HELD_OUT, "npz")], memory_gb, strict=True))
+    return Model(name, "trained", name, input_size, parameters, macs, activation_mb, needs, has_base=has_base)
 
 
 _TORCHVISION = "https://download.pytorch.org/models"
@@ -144,7 +167,9 @@ MODELS = {
                weights_url=f"{_TORCHVISION}/mobilenet_v3_small-047dcff4.pth"),
         _torch("ResNet18", "resnet18", 11_689_512, 1_814_073_344, 3.83, 1.1, 1.1, 0.6, 0.8,
                weights_url=f"{_TORCHVISION}/resnet18-f37072fd.pth"),
-        _tfmot("FireNet", 128, 2_123_813, 15_171_840, 1.25, 1.5, 1.5, 1.5, 1.6, 1.8, 1.8),
+        _tfmot("FireNet", 128, 2_123_813, 15_171_840, 1.25, 1.5, 1.5, 1.5, 1.6, 1.8, 1.8, 1.0),
+        _trained("DigitCNN", 32, 145_914, 19_318_016, 0.19, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8),
+        _trained("MobileNetV2", 224, 4_183_000, 300_000_000, 4.59, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5, has_base=True),
     )
 }
 # fmt: on
@@ -164,10 +189,13 @@ def can_be(model: str, variant: str, file_format: str, built: bool) -> bool:
         return known is None or (COMPILED[variant], "tflite") in known.memory_gb
     if variant.endswith("_untuned"):
         return file_format == "so"
-    if built and known and variant in VARIANTS:
+    if built and known and (variant in VARIANTS or variant == HELD_OUT):
         return (variant, file_format) in known.memory_gb
+    if file_format == "npz":
+        return variant == HELD_OUT
     if file_format in ANY_BATCH:
-        return variant == "float32" and (known is None or known.framework == "torch")
+        framework = "trained" if file_format == "keras" else "torch"
+        return variant == "float32" and (known is None or known.framework == framework)
     return file_format == "tflite" or not built
 
 

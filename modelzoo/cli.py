@@ -20,12 +20,13 @@ from modelzoo.catalogue import (
     DEFAULT_VARIANTS,
     FORMATS,
     MODELS,
+    TRAINED_HERE,
     VARIANTS,
     Model,
     can_be,
     check_names,
 )
-from modelzoo.datasets import DIGITS, DIRECTORY_EPOCHS, DataSet, find
+from modelzoo.datasets import DIGITS, DIRECTORY_EPOCHS, HELD_OUT, DataSet, find
 from modelzoo.directory import Directory
 from modelzoo.download import Download
 from modelzoo.drive import DriveFolder
@@ -273,7 +274,9 @@ def _ensure(arguments: argparse.Namespace) -> int:
     wanted = _wanted(arguments)
     models_dir = (arguments.dir or arguments.cache / "models").expanduser().absolute()
     try:
-        outcome = ensure(_source(arguments, wanted), wanted, models_dir, _say, arguments.check)
+        source = _source(arguments, wanted)
+        wanted = [each for each in wanted if each.variant != HELD_OUT or source.offers(each)]
+        outcome = ensure(source, wanted, models_dir, _say, arguments.check)
     except UsageError:
         raise
     except ZooError as error:
@@ -294,12 +297,17 @@ def _wanted(arguments: argparse.Namespace) -> list[Wanted]:
     """Return the files that the options describe, each once.
 
     Not every model is to be had in every format, nor every variant: what there cannot be is left out as long as each
-    word of the options has some file. Raises UsageError when one has none.
+    word of the options has some file. Raises UsageError when one has none. Images held out are no variant of a model,
+    and not missed where there are none.
     """
     check_names("format", arguments.formats, FORMATS)
+    formats = [each for each in arguments.formats if each != "npz"]
+    kinds = list(itertools.product(arguments.models, arguments.variants, formats))
+    if formats != arguments.formats:
+        kinds += [(model, HELD_OUT, "npz") for model in arguments.models]
     wanted = [
         file_of(*each, batch_size, input_size, target)
-        for each in itertools.product(arguments.models, arguments.variants, arguments.formats)
+        for each in kinds
         if can_be(*each, built=arguments.source == "build")
         for batch_size in arguments.batch_sizes or [1]
         for input_size in arguments.input_sizes or [None]
@@ -307,9 +315,10 @@ def _wanted(arguments: argparse.Namespace) -> list[Wanted]:
     ]
     if arguments.source == "build" and any(each.format == "so" and not each.target for each in wanted):
         raise UsageError("TVM has no packages for this machine; name the CPUs of others with --tvm-targets")
-    for axis in ("model", "variant", "format"):
+    words = {"model": arguments.models, "variant": arguments.variants if formats else [], "format": formats}
+    for axis in words:
         found = {getattr(each, axis) for each in wanted}
-        for word in getattr(arguments, f"{axis}s"):
+        for word in words[axis]:
             if word not in found:
                 raise UsageError(
                     f"{axis} '{word}' is to be had in none of these combinations: models {','.join(arguments.models)}, "
@@ -358,7 +367,7 @@ def _source(arguments: argparse.Namespace, wanted: list[Wanted]) -> Source:
 
 def _dataset(arguments: argparse.Namespace, wanted: list[Wanted]) -> DataSet:
     """Return the data set of the options; a directory's images are read only where a network is trained on them."""
-    if not any(each.model in MODELS and MODELS[each.model].framework == "tfmot" for each in wanted):
+    if not any(each.model in MODELS and MODELS[each.model].framework in TRAINED_HERE for each in wanted):
         return DataSet()
     try:
         return find(arguments.dataset or DIGITS)
@@ -378,7 +387,8 @@ def _summary(outcome: Outcome, wanted: int) -> str:
 
 
 def _list(_: argparse.Namespace) -> int:
-    kinds = [(variant, "tflite") for variant in VARIANTS] + [("float32", "pt2"), ("float32", "onnx")]
+    kinds = [(variant, "tflite") for variant in VARIANTS]
+    kinds += [("float32", "pt2"), ("float32", "onnx"), ("float32", "keras"), (HELD_OUT, "npz")]
     row = "{:16} {:>5} {:>12} {:>7} {:>7}  " + "".join(f" {{:>{max(13, len(variant))}}}" for variant, _ in kinds)
     print(row.format("", "", "", "", "", *(file_format for _, file_format in kinds)))
     print(row.format("model", "input", "parameters", "GMACs", "GFLOPs", *(variant for variant, _ in kinds)))

@@ -66,7 +66,8 @@ class Compiler:
 
     def left_out(self, wanted: Wanted) -> str | None:
         """Why there can be no such library, None where there can."""
-        if not is_tuned(wanted) or (self.database(wanted) / RECORDS).exists():
+        records = self.database(wanted) / RECORDS
+        if not is_tuned(wanted) or (records.exists() and records.stat().st_size):
             return None
         beginning = "kernels can be tuned for a CPU like this machine's only"
         if targets.runs_here(wanted.target):

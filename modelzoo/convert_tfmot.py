@@ -18,32 +18,30 @@ import os
 import platform
 import resource
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 os.environ["TF_USE_LEGACY_KERAS"] = "1"  # Before the first import of TensorFlow: tfmot knows Keras 2 only.
 
-import numpy as np
 import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras as keras
-from firenet import firenet
-from images import SIZE, Images, load, split
+from datasets import HELD_OUT
+from firenet import SIZE, firenet
+from images import Images, Shuffled, load
 from tflite_file import correct_images, weight_clusters, weight_sparsity
+from to_tflite import convert
 
 # Not a file to measure but what all the variants are made of: the weights of the trained network.
 TRAINED = "trained"
 BATCH = 64
-ORDER_SEED = 0
 LEARNING_RATE = 1e-3
 # The fire study's.
 CLUSTERS = 8
 SPARSITY = 0.5
 FINE_TUNING_LEARNING_RATE = 1e-5
 FINE_TUNING_SHARE = 0.2
-CALIBRATION_IMAGES = 64
 # Kernels that tfmot does not prune (depthwise ones) count too, and some zeros are by chance.
 LEAST_SPARSITY = 0.9 * SPARSITY
 IN_PLACE = (
@@ -61,30 +59,31 @@ def main() -> int:
     keras.utils.set_random_seed(arguments.seed)
     tf.config.experimental.enable_op_determinism()
     try:
-        images = load(arguments.dataset, say if arguments.variant == TRAINED else None)
+        training, held_out = load(arguments.dataset, SIZE, say=say)
     except (ValueError, OSError) as error:
         sys.exit(str(error))
-    training, held_out = split(images)
-    model = firenet(len(images.classes))
+    model = firenet(len(training.classes))
     if arguments.variant == TRAINED:
         train(model, training, held_out, arguments.epochs)
         model.save_weights(arguments.output, save_format="h5")
         return 0
-    model.load_weights(arguments.weights)
-    found = facts(model)
-    if optimize := OPTIMIZED.get(arguments.variant):
-        model = optimize(model, training, max(1, round(FINE_TUNING_SHARE * arguments.epochs)))
-    content = convert(model, training, arguments)
-    arguments.output.write_bytes(content)
-    found |= {
-        "compressed_bytes": len(gzip.compress(content, 9, mtime=0)),
-        "evaluated_images": len(held_out.labels),
-        "correct_images": correct_images(content, held_out),
-        "classes": len(images.classes),
-        "weight_sparsity": round(weight_sparsity(content), 4),
-        "weight_clusters": weight_clusters(content),
-    }
-    check(arguments.variant, found)
+    found = {"evaluated_images": len(held_out.labels), "classes": len(held_out.classes)}
+    if arguments.variant == HELD_OUT:
+        held_out.save(arguments.output, arguments.dataset_name, remark="")
+    else:
+        model.load_weights(arguments.weights)
+        found |= facts(model)
+        if optimize := OPTIMIZED.get(arguments.variant):
+            model = optimize(model, training, max(1, round(FINE_TUNING_SHARE * arguments.epochs)))
+        content = convert(model, model, arguments.variant, arguments.batch_size, training)
+        arguments.output.write_bytes(content)
+        found |= {
+            "compressed_bytes": len(gzip.compress(content, 9, mtime=0)),
+            "correct_images": correct_images(content, held_out),
+            "weight_sparsity": round(weight_sparsity(content), 4),
+            "weight_clusters": weight_clusters(content),
+        }
+        check(arguments.variant, found)
     found |= {
         "peak_memory_gb": peak_memory_gb(),
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES}
@@ -95,12 +94,13 @@ def main() -> int:
 
 
 def parse_arguments() -> argparse.Namespace:
-    variants = [TRAINED, "float32", "dynamic_range", "float16", "int8", *OPTIMIZED]
+    variants = [TRAINED, HELD_OUT, "float32", "dynamic_range", "float16", "int8", *OPTIMIZED]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--network", required=True, choices=["FireNet"])
-    parser.add_argument("--format", choices=["tflite"], default="tflite")
+    parser.add_argument("--format", choices=["tflite", "npz"], default="tflite")
     parser.add_argument("--variant", required=True, choices=variants, help=f"{TRAINED}: train, and write the weights")
     parser.add_argument("--dataset", required=True, help="digits, or a directory with a directory of images per class")
+    parser.add_argument("--dataset-name", required=True, help="what goes on record of it")
     parser.add_argument("--epochs", type=int, required=True, help="of the training; fine-tuning takes a fifth of them")
     parser.add_argument("--weights", type=Path, help=f"what {TRAINED} has written, for all other variants")
     parser.add_argument("--seed", type=int, default=0, help="of the first weights and of dropout")
@@ -115,23 +115,8 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-class Batches(keras.utils.Sequence):
-    """Training images in an order that is new, and random, for each epoch."""
-
-    def __init__(self, images: Images) -> None:
-        self.images = images
-        self.random = np.random.default_rng(ORDER_SEED)
-        self.on_epoch_end()
-
-    def __len__(self) -> int:
-        return math.ceil(len(self.images.labels) / BATCH)
-
-    def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        batch = self.images.part(self.order[number * BATCH : (number + 1) * BATCH])
-        return batch.floats(), batch.labels
-
-    def on_epoch_end(self) -> None:
-        self.order = self.random.permutation(len(self.images.labels))
+class Batches(Shuffled, keras.utils.Sequence):
+    """Training images, as Keras 2 takes them."""
 
 
 def train(model: keras.Model, training: Images, held_out: Images, epochs: int) -> None:
@@ -153,7 +138,7 @@ def fit(
     model.compile(keras.optimizers.Adam(learning_rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
     if progress:
         callbacks = (*callbacks, keras.callbacks.LambdaCallback(on_epoch_end=lambda *end: report_epoch(*end, epochs)))
-    model.fit(Batches(training), epochs=epochs, verbose=0, callbacks=callbacks)
+    model.fit(Batches(training, BATCH), epochs=epochs, verbose=0, callbacks=callbacks)
 
 
 def report_epoch(epoch: int, logs: dict[str, float], epochs: int) -> None:
@@ -186,34 +171,6 @@ def pruned(model: keras.Model, training: Images, epochs: int) -> keras.Model:
 
 
 OPTIMIZED = {"clustered_dynamic_range": clustered, "pruned_dynamic_range": pruned}
-
-
-def convert(model: keras.Model, training: Images, arguments: argparse.Namespace) -> bytes:
-    """Return the TFLite flatbuffer of a network, for one batch size.
-
-    dynamic_range: int8 weights, float32 activations. float16: float16 weights, computed in float32 where the runtime
-    has nothing else. int8: full integer, input and output too, calibrated on training images.
-    """
-    infer = tf.function(
-        lambda image: model(image, training=False),
-        input_signature=[tf.TensorSpec((arguments.batch_size, SIZE, SIZE, 3), name="image")],
-    )
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([infer.get_concrete_function()], model)
-    if arguments.variant != "float32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if arguments.variant == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    if arguments.variant == "int8":
-        converter.representative_dataset = lambda: calibration_images(training, arguments.batch_size)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = tf.int8
-        converter.inference_output_type = tf.int8
-    return converter.convert()
-
-
-def calibration_images(training: Images, batch_size: int) -> Iterator[list[np.ndarray]]:
-    for number in range(math.ceil(CALIBRATION_IMAGES / batch_size)):
-        yield [training.part(np.arange(number * batch_size, (number + 1) * batch_size) % len(training.labels)).floats()]
 
 
 def facts(model: keras.Model) -> dict[str, int | float]:

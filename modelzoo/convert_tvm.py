@@ -26,6 +26,7 @@ import resource
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ PACKAGES = ("apache-tvm", "apache-tvm-ffi", "tflite", "xgboost-cpu")
 TRIALS_AT_ONCE = 8
 POPULATION = {"population_size": 64, "genetic_num_iters": 1, "init_min_unmeasured": 16}
 SHORTEST_MEASUREMENT_MS = 10
+ENDLESS = sys.maxsize // 2**33
 DATABASE_FILES = (WORKLOADS, RECORDS) = ("database_workload.json", "database_tuning_record.json")
 SPENT = "tuning.json"
 SECONDS_BETWEEN_NOTES = 2
@@ -252,32 +254,48 @@ def drop_cut_line(path: Path) -> None:
 
 
 def tune(module: tvm.IRModule, target: tvm.target.Target, database: Path, seed: int) -> None:
-    """Search schedules for all kernels without end, best first for those that take most time."""
+    """Search schedules for all kernels without end, best first for those that take most time.
+
+    Before that each kernel that the database does not have gets one round of random schedules, so that a short time
+    leaves few without any: the scheduler of the search takes its first results only when all have had a round.
+    """
     os.environ["TVM_NUM_THREADS"] = "1"
-    tasks, weights = extracted_tasks_to_tune_contexts(
-        extract_tasks(module, target, {}),
-        str(database),
-        strategy=meta_schedule.search_strategy.EvolutionarySearch(**POPULATION),
-        seed=seed,
-        num_threads=1,
-    )
+    leave_out_intrinsics_of_others()
+    found = meta_schedule.database.JSONDatabase(work_dir=str(database))
+    kernels = extract_tasks(module, target, {})
+    new = [each for each in kernels if not found.has_workload(each.dispatched[0])]
+    options = {"seed": seed, "num_threads": 1}
     built: dict[str, Any] = {}
-    meta_schedule.tune_tasks(
-        tasks=tasks,
-        task_weights=weights,
-        work_dir=str(database),
-        max_trials_global=sys.maxsize // 2**33,
-        num_trials_per_iter=TRIALS_AT_ONCE,
-        builder=Builder(built),
-        runner=Runner(built),
-        database=meta_schedule.database.JSONDatabase(work_dir=str(database)),
-        cost_model="xgb",
-        measure_callbacks=[
-            meta_schedule.measure_callback.AddToDatabase(),
-            meta_schedule.measure_callback.UpdateCostModel(),
-        ],
-        task_scheduler=meta_schedule.task_scheduler.GradientBased(seed=seed),
-    )
+
+    def search(tasks: list[meta_schedule.TuneContext], weights: list[float], trials: int) -> None:
+        meta_schedule.tune_tasks(
+            tasks=tasks,
+            task_weights=weights,
+            work_dir=str(database),
+            max_trials_global=trials,
+            num_trials_per_iter=TRIALS_AT_ONCE,
+            builder=Builder(built),
+            runner=Runner(built),
+            database=found,
+            cost_model="xgb",
+            measure_callbacks=[
+                meta_schedule.measure_callback.AddToDatabase(),
+                meta_schedule.measure_callback.UpdateCostModel(),
+            ],
+            task_scheduler=meta_schedule.task_scheduler.GradientBased(seed=seed),
+        )
+
+    for task in extracted_tasks_to_tune_contexts(new, str(database), strategy="replay-trace", **options)[0]:
+        search([task], [1.0], TRIALS_AT_ONCE)
+    strategy = meta_schedule.search_strategy.EvolutionarySearch(**POPULATION)
+    search(*extracted_tasks_to_tune_contexts(kernels, str(database), strategy=strategy, **options), ENDLESS)
+
+
+def leave_out_intrinsics_of_others() -> None:
+    """Let empty modules stand for those of other machines: the tuner imports all, which takes half a minute."""
+    own = {"x86_64": "x86", "aarch64": "arm_cpu"}.get(platform.machine())
+    for name in {"arm_cpu", "cuda", "hexagon", "riscv_cpu", "rocm", "x86"} - {own}:
+        sys.modules[f"tvm.s_tir.tensor_intrin.{name}"] = types.ModuleType(name)
 
 
 # TVM's own build and measure every candidate in new processes, which import TVM for seconds, and link with a compiler.

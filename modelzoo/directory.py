@@ -50,6 +50,9 @@ class Directory(Source):
         with contextlib.suppress(ZooError):
             self._described = {entry.file: entry for entry in manifest.read(self._path).values()}
 
+    def offers(self, wanted: Wanted) -> bool:
+        return self._find(wanted) is not None
+
     def outdated(self, wanted: Wanted, entry: Entry, directory: Path) -> str | None:
         file = self._find(wanted)
         if file is None:

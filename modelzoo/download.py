@@ -60,6 +60,9 @@ class Download(Source):
         self._name = shown(download_list) if is_url(download_list) else download_list
         self._listed = parse_list(self._read(download_list), source=self._name)
 
+    def offers(self, wanted: Wanted) -> bool:
+        return wanted.key in self._listed
+
     def outdated(self, wanted: Wanted, entry: Entry, directory: Path) -> str | None:
         listed = self._listed.get(wanted.key)
         if listed is None:

@@ -39,6 +39,9 @@ class DriveFolder(Source):
         self._checksums = read_checksums(checksums) if checksums else {}
         self._client = client
 
+    def offers(self, wanted: Wanted) -> bool:
+        return False
+
     def outdated(self, wanted: Wanted, entry: Entry, directory: Path) -> str | None:
         if entry.recipe != self._recipe:
             return "it is not from this folder"

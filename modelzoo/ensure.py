@@ -94,6 +94,9 @@ class Source(Protocol):
     subdirectory: str
     verb: str
 
+    def offers(self, wanted: Wanted) -> bool:
+        """Whether it has something that is taken where it is to be had, and not missed elsewhere."""
+
     def outdated(self, wanted: Wanted, entry: Entry, directory: Path) -> str | None:
         """Why an entry is not what this source would provide now, None when it is; the file is checked elsewhere."""
 

@@ -4,8 +4,8 @@ Part of convert_tfmot.py, and like it no part of the library: it needs Keras 2 (
 """
 
 import tf_keras as keras
-from images import SIZE
 
+SIZE = 128
 # Features, kernel, and whether the image is halved then.
 CONVOLUTIONS = ((16, 7, True), (32, 3, True), (64, 3, False), (64, 3, True))
 DENSE = (128, 128)

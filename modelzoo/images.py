@@ -1,10 +1,12 @@
 """The images of a data set, decoded, in training and held-out ones.
 
-Part of convert_tfmot.py, and like it no part of the library: it needs TensorFlow and scikit-learn.
+Part of convert_tfmot.py and convert_trained.py, and like them no part of the library: it needs TensorFlow and
+scikit-learn.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +17,29 @@ import tensorflow as tf
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-SIZE = 128
 HELD_OUT = 0.25
 # The same images are held out whatever the seed of a training.
 SPLIT_SEED = 0
+ORDER_SEED = 0
 LARGEST_DIGIT_VALUE = 16
 # Of a data set with a note beside each image, every other file is none.
 UNREADABLE_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """What a float model takes for pixels of 0..255: pixels * scale + offset, one of each for a channel."""
+
+    scale: tuple[float, ...]
+    offset: tuple[float, ...]
+
+
+UNIT = Preprocessing((1 / 255,) * 3, (0.0,) * 3)
+# What many networks were trained with: 0..1, less the mean of ImageNet's images, over their standard deviation.
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+IMAGENET = Preprocessing(
+    tuple(1 / (255 * std) for std in _STD), tuple(-mean / std for mean, std in zip(_MEAN, _STD, strict=True))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,78 +47,173 @@ class Images:
     """Decoded images.
 
     Attributes:
-        pixels: uint8, (image, height, width, 3); a model sees them divided by 255.
+        pixels: uint8, (image, height, width, 3).
         labels: the index of each image's class.
-        unreadable: files that are no images, or damaged.
     """
 
     classes: tuple[str, ...]
     pixels: np.ndarray
     labels: np.ndarray
-    unreadable: tuple[Path, ...] = ()
+    preprocessing: Preprocessing = UNIT
 
     def part(self, indices: np.ndarray) -> Images:
-        return Images(self.classes, self.pixels[indices], self.labels[indices])
+        return Images(self.classes, self.pixels[indices], self.labels[indices], self.preprocessing)
 
     def floats(self, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """Images as a model takes them: float32, 0..1."""
-        return self.pixels[start:stop].astype(np.float32) / 255
+        """Images as a model takes them, float32."""
+        scale, offset = (np.array(each, np.float32) for each in (self.preprocessing.scale, self.preprocessing.offset))
+        return self.pixels[start:stop].astype(np.float32) * scale + offset
 
     def batches(self, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield (floats, labels), the last batch perhaps smaller."""
         for start in range(0, len(self.labels), size):
             yield self.floats(start, start + size), self.labels[start : start + size]
 
+    def save(self, path: Path, evaluated_on: str, remark: str) -> None:
+        """Write what a runner needs to evaluate a model with them, an archive of NumPy without pickles."""
+        with path.open("wb") as file:  # np.savez would add an ending to a name
+            np.savez_compressed(
+                file,
+                images=self.pixels,
+                labels=self.labels.astype(np.int64),
+                classes=np.array(self.classes),
+                scale=np.array(self.preprocessing.scale, np.float32),
+                offset=np.array(self.preprocessing.offset, np.float32),
+                evaluated_on=np.array(evaluated_on),
+                remark=np.array(remark),
+            )
 
-def load(option: str, say: Callable[[str], None] | None = None) -> Images:
-    """Return all images of a data set, and say which of its files are none.
+
+class Shuffled:
+    """Batches of training images in an order that is new, and random, for each epoch.
+
+    To be inherited with what Keras takes for a sequence of batches, which has a name of its own in each version.
+    """
+
+    def __init__(self, images: Images, batch_size: int) -> None:
+        super().__init__()
+        self.images = images
+        self.batch_size = batch_size
+        self.random = np.random.default_rng(ORDER_SEED)
+        self.on_epoch_end()
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.images.labels) / self.batch_size)
+
+    def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        batch = self.images.part(self.order[number * self.batch_size : (number + 1) * self.batch_size])
+        return batch.floats(), batch.labels
+
+    def on_epoch_end(self) -> None:
+        self.order = self.random.permutation(len(self.images.labels))
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A data set before it is decoded.
+
+    Attributes:
+        labels: the index of each image's class.
+        held_out: which images the data set itself holds out; None = it does not say.
+        decoded: returns the pixels of images (by their index, in their order), and which of them are none.
+    """
+
+    classes: tuple[str, ...]
+    labels: np.ndarray
+    held_out: np.ndarray | None
+    decoded: Callable[[np.ndarray], tuple[np.ndarray, dict[int, Path]]]
+
+
+def load(
+    option: str,
+    size: int,
+    preprocessing: Preprocessing = UNIT,
+    *,
+    digits: tuple[str, ...] = datasets.EVEN_OR_ODD,
+    training_images: int | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> tuple[Images, Images]:
+    """Return training and held-out images of a data set, in a model's size, and say which of its files are none.
 
     Raises ValueError when it is not fit to train on, OSError when it is gone.
+
+    Args:
+        option: `digits` or a directory.
+        digits: the classes of the digits.
+        training_images: how many to decode, where not all are needed.
     """
-    images = digits() if option == datasets.DIGITS else from_directory(Path(option))
-    if images.unreadable and say:
-        files = len(images.unreadable) + len(images.labels)
-        more = len(images.unreadable) - UNREADABLE_NAMED
-        names = [*map(str, images.unreadable[:UNREADABLE_NAMED]), *([f"and {more} more"] if more > 0 else [])]
-        say(f"{len(images.unreadable)} of {files} images cannot be read and are left out: {', '.join(names)}")
-    counts = np.bincount(images.labels, minlength=len(images.classes))
-    datasets.check_counts(option, dict(zip(images.classes, counts.tolist(), strict=True)))
-    return images
+    source = _digits(size, digits) if option == datasets.DIGITS else _files(Path(option), size)
+    training, held_out = _split(source)
+    parts, unreadable = [], {}
+    for indices in (training[:training_images], held_out):
+        pixels, none = source.decoded(indices)
+        labels = source.labels[[index for index in indices if index not in none]]
+        parts.append(Images(source.classes, pixels, labels, preprocessing))
+        unreadable |= none
+    if unreadable:
+        files = sum(len(part.labels) for part in parts) + len(unreadable)
+        more = len(unreadable) - UNREADABLE_NAMED
+        names = [*map(str, sorted(unreadable.values())[:UNREADABLE_NAMED]), *([f"and {more} more"] if more > 0 else [])]
+        say(f"{len(unreadable)} of {files} images cannot be read and are left out: {', '.join(names)}")
+    counts = np.bincount(np.delete(source.labels, list(unreadable)), minlength=len(source.classes))
+    datasets.check_counts(option, dict(zip(source.classes, counts.tolist(), strict=True)))
+    return parts[0], parts[1]
 
 
-def split(images: Images) -> tuple[Images, Images]:
-    """Return training and held-out images, with the same share of each class."""
-    training, held_out = train_test_split(
-        np.arange(len(images.labels)), test_size=HELD_OUT, stratify=images.labels, random_state=SPLIT_SEED
-    )
-    return images.part(training), images.part(held_out)
+def _split(source: _Source) -> tuple[np.ndarray, np.ndarray]:
+    """Return the indices of training and held-out images, in random order; the latter not more than are needed."""
+    everything = np.random.default_rng(SPLIT_SEED).permutation(len(source.labels))
+    if source.held_out is None:
+        training, held_out = train_test_split(
+            np.arange(len(source.labels)), test_size=HELD_OUT, stratify=source.labels, random_state=SPLIT_SEED
+        )
+    else:
+        training, held_out = everything[~source.held_out[everything]], everything[source.held_out[everything]]
+    if len(held_out) > datasets.MAX_HELD_OUT:
+        held_out, _ = train_test_split(
+            held_out, train_size=datasets.MAX_HELD_OUT, stratify=source.labels[held_out], random_state=SPLIT_SEED
+        )
+    return training, held_out
 
 
-def digits() -> Images:
-    """Handwritten digits, 8 x 8 pixels of 0..16 enlarged, in two classes: even and odd."""
+def _digits(size: int, classes: tuple[str, ...]) -> _Source:
+    """Handwritten digits, 8 x 8 pixels of 0..16 enlarged; in as many classes as are named, by the remainder."""
     found = load_digits()
-    grey = scaled(found.images[..., np.newaxis] * (255 / LARGEST_DIGIT_VALUE))
-    return Images(("even", "odd"), np.repeat(grey, 3, axis=-1), found.target % 2)
+    grey = found.images[..., np.newaxis] * (255 / LARGEST_DIGIT_VALUE)
+
+    def decoded(indices: np.ndarray) -> tuple[np.ndarray, dict[int, Path]]:
+        return np.repeat(scaled(grey[indices], size), 3, axis=-1), {}
+
+    return _Source(classes, found.target % len(classes), None, decoded)
 
 
-def from_directory(directory: Path) -> Images:
-    """Images of any size, JPEG, PNG, GIF (the first picture) or BMP, one directory for each class."""
-    pixels, labels, unreadable = [], [], []
+def _files(directory: Path, size: int) -> _Source:
+    """Images of any size, JPEG, PNG, GIF (the first picture) or BMP."""
     by_class = datasets.classes(directory)
-    for label, files in enumerate(by_class.values()):
-        for file in files:
+    files = [file for each in by_class.values() for file in each]
+    labels = np.repeat(np.arange(len(by_class)), [len(each) for each in by_class.values()])
+    own = datasets.held_out(directory)
+
+    def decoded(indices: np.ndarray) -> tuple[np.ndarray, dict[int, Path]]:
+        pixels = np.empty((len(indices), size, size, 3), np.uint8)
+        unreadable = {}
+        count = 0
+        for index in indices.tolist():
             try:
-                image = tf.io.decode_image(file.read_bytes(), channels=3, expand_animations=False)
+                image = tf.io.decode_image(files[index].read_bytes(), channels=3, expand_animations=False)
             except (tf.errors.InvalidArgumentError, OSError):
-                unreadable.append(file)
+                unreadable[index] = files[index]
             else:
-                pixels.append(scaled(image))
-                labels.append(label)
-    stacked = np.stack(pixels) if pixels else np.empty((0, SIZE, SIZE, 3), np.uint8)
-    return Images(tuple(by_class), stacked, np.array(labels, dtype=int), tuple(unreadable))
+                pixels[count] = scaled(image, size)
+                count += 1
+        return pixels[:count], unreadable
+
+    return _Source(
+        tuple(by_class), labels, None if own is None else np.array([file.stem in own for file in files]), decoded
+    )
 
 
-def scaled(image: np.ndarray | tf.Tensor) -> np.ndarray:
-    """One image or several, of 0..255, in the model's size, as uint8; where that is less, a mean of what it covers."""
-    resized = tf.image.resize(image, (SIZE, SIZE), antialias=True)
+def scaled(image: np.ndarray | tf.Tensor, size: int) -> np.ndarray:
+    """One image or several, of 0..255, in a model's size, as uint8; where that is less, a mean of what it covers."""
+    resized = tf.image.resize(image, (size, size), antialias=True)
     return tf.cast(tf.round(tf.clip_by_value(resized, 0, 255)), tf.uint8).numpy()

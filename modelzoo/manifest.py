@@ -23,6 +23,8 @@ _BEGINNINGS = {
     "tflite": ("a TFLite model", 4, b"TFL3"),
     "pt2": ("an archive of torch.export", 0, b"PK\x03\x04"),
     "onnx": ("an ONNX model", 0, b"\x08"),
+    "keras": ("an archive of Keras", 0, b"PK\x03\x04"),
+    "npz": ("an archive of NumPy", 0, b"PK\x03\x04"),
     "so": ("a shared library", 0, b"\x7fELF"),
 }
 
@@ -40,7 +42,8 @@ class Entry:
         weights_seed: of random weights.
         macs: multiply-accumulates of one image at this input size; FLOPs are twice as many.
         activation_mb: inputs and outputs of one image's largest operation, in MB of 2^20 bytes, as float32.
-        format: `tflite`, `pt2` (torch.export), `onnx` or `so` (compiled by TVM).
+        format: `tflite`, `pt2` (torch.export), `onnx`, `keras`, `so` (compiled by TVM) or `npz` (no model but the
+            images that models are evaluated with).
         batch_size: images per inference; None also where the file takes any.
         url: where anybody can download it; None also where the URL has a user, password or query, which may be secret.
         recipe: sha256 of what determines the file's bytes or where it came from.
@@ -52,6 +55,7 @@ class Entry:
         weight_sparsity: the share of zeros in the kernels of convolutions and dense layers, read back from the file.
         weight_clusters: the most distinct values in one output channel of any kernel but depthwise ones, read back from
             the file.
+        remark: on the weights, where they are not what the other facts let expect.
         target: what a library is compiled for, such as `llvm -mcpu=core-avx2`; None = a file for any CPU.
         kernels: of a library, how many it has; tuned_kernels of them are tuned.
         tuning_minutes: what their tuning was given, in all.
@@ -83,6 +87,7 @@ class Entry:
     classes: int | None = None
     weight_sparsity: float | None = None
     weight_clusters: int | None = None
+    remark: str | None = None
     target: str | None = None
     kernels: int | None = None
     tuned_kernels: int | None = None

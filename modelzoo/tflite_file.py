@@ -1,6 +1,6 @@
 """What a TFLite file is like, read back from its bytes: the values of its kernels, and how often it is right.
 
-Part of convert_tfmot.py, and like it no part of the library: it needs TensorFlow.
+Part of convert_tfmot.py and convert_trained.py, and like them no part of the library: it needs TensorFlow.
 """
 
 from __future__ import annotations

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from modelzoo.errors import ZooError
 from modelzoo.resources import Say, locked
 
 
-def trained(weights: Path, command: list[str], title: str, say: Say) -> Path:
+def trained(weights: Path, command: list[str], title: str, say: Say, environment: Mapping[str, str]) -> Path:
     """Return the file of trained weights, training first when it is missing; what determines them is in its name.
 
     What the program prints is passed on; all it says, on standard error too, is kept in a log when it fails. Raises
@@ -22,7 +24,8 @@ def trained(weights: Path, command: list[str], title: str, say: Say) -> Path:
             return weights
         say(f"training {title} ...")
         started_s = time.monotonic()
-        log, unfinished = weights.with_suffix(".log"), weights.with_suffix(".unfinished")
+        # With its own ending: Keras saves as that says.
+        log, unfinished = weights.with_suffix(".log"), weights.with_name(f"unfinished-{weights.name}")
         with (
             log.open("w", encoding="utf-8") as output,
             subprocess.Popen(
@@ -31,6 +34,7 @@ def trained(weights: Path, command: list[str], title: str, say: Say) -> Path:
                 stdout=subprocess.PIPE,
                 stderr=output,
                 text=True,
+                env=os.environ | environment,
             ) as process,
         ):
             try:
