@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from modelzoo import manifest
+from modelzoo import manifest, pets
 from modelzoo.catalogue import COMPILED, MODELS, TRAINED_HERE, VARIANTS, Model, check_names
 from modelzoo.compilation import Compiler, graph_of
 from modelzoo.datasets import HELD_OUT, DataSet
@@ -25,10 +25,11 @@ from modelzoo.environment import TENSORFLOW, TFMOT, TORCH, TVM, Environment, bui
 from modelzoo.errors import UsageError, ZooError
 from modelzoo.manifest import Entry
 from modelzoo.resources import Say, available_memory_gb, check_disk, usable_cores
-from modelzoo.training import how_it_ended, trained
-from modelzoo.weights import fetched
+from modelzoo.training import EVALUATION, TRAINING, how_it_ended, trained
+from modelzoo.weights import Finished, fetched
 
 WEIGHTS = ("random", "imagenet")
+REMARK = "the weights are from elsewhere: they may have been trained on these images"
 # What a conversion says of its file, where it knows it.
 FACTS = (
     "parameters",
@@ -82,11 +83,12 @@ class Build(Source):
 
     Attributes:
         cache: the kit's cache, with the environments and trained weights.
-        weights: of the networks that are not trained here.
+        weights: of the networks that are not trained here, and of those that are, before it, where ImageNet's fit.
         seed: of random weights, and of trainings.
         weights_url: a mirror of PyTorch's trained weights, the URL of a directory; None = where they are published.
         dataset: what networks that are trained here are trained and evaluated on.
         epochs: how often a training sees each image; None = as is usual for the data set.
+        finished: weights that are taken instead of a training; of the one network of `trained` that is wanted.
         tvm_minutes: of tuning, for each library of TVM that is to be tuned; 0 = with what its database has.
         converter: returns the command of a framework, to which the options of a conversion are appended.
         memory_gb: returns the memory that new processes can use, in GB, or None when that cannot be told.
@@ -98,6 +100,7 @@ class Build(Source):
     weights_url: str | None = None
     dataset: DataSet = field(default_factory=DataSet)
     epochs: int | None = None
+    finished: Finished | None = None
     tvm_minutes: float = 3
     converter: Callable[[str, Path, Say], list[str]] = default_converter
     memory_gb: Callable[[], float | None] = available_memory_gb
@@ -112,6 +115,13 @@ class Build(Source):
         """Raise UsageError when something is not in the catalogue, or cannot be built with these weights."""
         check_names("model", [each.model for each in wanted], MODELS)
         check_names("variant", [each.variant for each in wanted if each.variant != HELD_OUT], VARIANTS | COMPILED)
+        trained_here = dict.fromkeys(each.model for each in wanted if MODELS[each.model].framework == "trained")
+        if self.finished and len(trained_here) != 1:
+            able = ", ".join(name for name, model in MODELS.items() if model.framework == "trained")
+            raise UsageError(
+                f"trained weights {self.finished.name} are of one network: one of {able} is expected with them, "
+                f"{' and '.join(trained_here) or 'none'} found"
+            )
         for each in wanted:
             model = MODELS[each.model]
             if each.input_size and each.input_size % model.size_multiple:
@@ -180,6 +190,8 @@ class Build(Source):
 
     def _training(self, model: Model) -> dict[str, Any]:
         """What determines a training, beside the network and the versions of what trains it."""
+        if self._has_finished(model):
+            return {"dataset": self.dataset.sha256, "finished": self.finished.sha256}
         training = {"dataset": self.dataset.sha256, "epochs": self.epochs or self.dataset.epochs, "seed": self.seed}
         return training | ({"base_weights": self.weights} if model.has_base else {})
 
@@ -272,8 +284,17 @@ class Build(Source):
     def _trained(self, model: Model, command: list[str], say: Say) -> list[str]:
         """Train a network, unless that is done, and return how the command of its conversions begins."""
         training = self._training(model)
+        if self.dataset.url:
+            pets.fetched(self.dataset, say)
         command += [f"--dataset={self.dataset.option}", f"--dataset-name={self.dataset.name}"]
-        command += [f"--epochs={training['epochs']}"]
+        if self._has_finished(model):
+            command.append(f"--remark={REMARK}")
+            options = [f"--weights={self.finished.file(self.cache, say)}"]
+            title, stage = f"{model.name} with {self.finished.name} on {self.dataset.name}", EVALUATION
+        else:
+            command.append(f"--epochs={training['epochs']}")
+            options = [f"--seed={self.seed}", *([f"--base-weights={self.weights}"] if model.has_base else [])]
+            title, stage = f"{model.name} on {self.dataset.name}, {training['epochs']} epochs", TRAINING
         framework = FRAMEWORKS[model.framework]
         digest = manifest.digest(
             training
@@ -283,12 +304,13 @@ class Build(Source):
                 "recipe_version": framework.recipe_version,
             }
         )
-        title = f"{model.name} on {self.dataset.name}, {training['epochs']} epochs"
         ending = "weights.h5" if model.framework == "trained" else "h5"  # What Keras 3 and Keras 2 call theirs.
         weights = self.cache / "trained" / f"{model.name}-{digest[:12]}.{ending}"
-        options = [f"--seed={self.seed}", *([f"--base-weights={self.weights}"] if model.has_base else [])]
-        trained(weights, [*command, *options], title, say, self._keras_home)
+        trained(weights, [*command, *options], title, say, self._keras_home, stage)
         return [*command, f"--weights={weights}"]
+
+    def _has_finished(self, model: Model) -> bool:
+        return self.finished is not None and model.framework == "trained"
 
     @property
     def _keras_home(self) -> dict[str, str]:
@@ -296,6 +318,8 @@ class Build(Source):
         return {"KERAS_HOME": str(self.cache / "keras")}
 
     def _weights_of(self, model: Model) -> str:
+        if self._has_finished(model):
+            return "unknown"
         if model.framework in TRAINED_HERE:
             return self.dataset.name
         return "random" if self.weights == "random" else model.trained_on
@@ -390,6 +414,7 @@ class Build(Source):
                 batch_size=wanted.batch_size,
                 input_size=_input_size(wanted),
                 recipe=self.recipe(wanted),
+                remark=REMARK if self._has_finished(model) else None,
                 versions=facts["versions"],
             )
         except ZooError as error:

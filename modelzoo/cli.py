@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 
-from modelzoo import targets
+from modelzoo import pets, targets
 from modelzoo.build import WEIGHTS, Build
 from modelzoo.catalogue import (
     COMPILED,
@@ -26,19 +26,22 @@ from modelzoo.catalogue import (
     can_be,
     check_names,
 )
-from modelzoo.datasets import DIGITS, DIRECTORY_EPOCHS, HELD_OUT, DataSet, find
+from modelzoo.datasets import DIGITS, DIRECTORY_EPOCHS, HELD_OUT, PETS, DataSet, find
 from modelzoo.directory import Directory
 from modelzoo.download import Download
 from modelzoo.drive import DriveFolder
 from modelzoo.ensure import Failure, Outcome, Source, Wanted, describe, ensure, file_of
 from modelzoo.errors import UsageError, ZooError
 from modelzoo.paths import cache_dir
+from modelzoo.weights import Finished, finished
 
 EPILOG = """\
 examples:
   python -m modelzoo ensure --weights random
   python -m modelzoo ensure --models MobileNet,VGG16 --variants float32,int8 --weights imagenet
   python -m modelzoo ensure --models FireNet --variants float32,pruned_dynamic_range --dataset ~/fire
+  python -m modelzoo ensure --models DigitCNN --variants float32,int8 --formats keras,tflite,npz
+  python -m modelzoo ensure --models MobileNetV2 --variants int8 --dataset pets --weights imagenet
   python -m modelzoo ensure --models ResNet18,UNet --variants float32 --formats pt2,onnx --input-sizes 224,448
   python -m modelzoo ensure --models FireNet --variants float32,int8_untuned --formats so --tvm-targets=-mcpu=haswell
   python -m modelzoo ensure --source directory --source-dir ~/models
@@ -119,14 +122,15 @@ def _parser() -> argparse.ArgumentParser:
         default=["tflite"],
         metavar="NAME,...",
         help=f"of {','.join(FORMATS)}; pt2 (torch.export) and onnx hold float32 models of PyTorch, so is a library "
-        "that TVM compiles from the TFLite file of float32 or int8; default: tflite",
+        "that TVM compiles from the TFLite file of float32 or int8, keras and npz (images held out, whatever the "
+        "variants) of DigitCNN and MobileNetV2, npz of FireNet too; default: tflite",
     )
     ensuring.add_argument(
         "--batch-sizes",
         type=_sizes,
         default=[1],
         metavar="N,...",
-        help="images per inference, a file for each; pt2 and onnx take any; default: 1",
+        help="images per inference, a file for each; pt2, onnx and keras take any; default: 1",
     )
     ensuring.add_argument(
         "--input-sizes",
@@ -169,20 +173,31 @@ def _parser() -> argparse.ArgumentParser:
         "--weights",
         choices=WEIGHTS,
         help="random: seeded, for measuring time only; imagenet: trained, downloaded (UNet's on brain MRI instead); "
-        "FireNet is trained here, whatever this says; default: random",
+        "FireNet, DigitCNN and MobileNetV2 are trained here, the last one from these weights; default: random",
     )
     build.add_argument("--seed", type=int, metavar="N", help="of random weights, and of trainings; default: 0")
     build.add_argument(
         "--dataset",
-        metavar="digits|DIR",
-        help="what FireNet is trained and evaluated on: scikit-learn's digits, even or odd, or a directory with a "
-        "directory of images for each class (a quarter of them is held out); default: digits",
+        metavar="digits|pets|DIR",
+        help="what these are trained and evaluated on: scikit-learn's digits (FireNet: even or odd), Oxford-IIIT Pet "
+        "(downloaded), or a directory with a directory of images for each class (a quarter of them is held out), or "
+        "with a copy of Pet; default: digits",
     )
+    build.add_argument(
+        "--dataset-url", metavar="URL", help="a mirror of pets: a directory with images.tar.gz and annotations.tar.gz"
+    )
+    build.add_argument(
+        "--trained",
+        metavar="FILE|URL",
+        help="finished weights of DigitCNN or MobileNetV2 instead of a training: .h5, .weights.h5 or .keras; they may "
+        "have been trained on the images held out",
+    )
+    build.add_argument("--trained-sha256", metavar="SHA256", help="of that file; needed with a URL")
     build.add_argument(
         "--epochs",
         type=_count,
         metavar="N",
-        help=f"how often FireNet's training sees each image; default: {DataSet().epochs}, of a directory "
+        help=f"how often a training sees each image; default: {DataSet().epochs}, of pets or a directory "
         f"{DIRECTORY_EPOCHS}",
     )
     build.add_argument(
@@ -331,7 +346,10 @@ def _wanted(arguments: argparse.Namespace) -> list[Wanted]:
 def _source(arguments: argparse.Namespace, wanted: list[Wanted]) -> Source:
     """Return the source that the options describe; options of another source are an error, not ignored."""
     own = {
-        "build": ("weights", "seed", "weights_url", "dataset", "epochs", "tvm_minutes"),
+        "build": (
+            *("weights", "seed", "weights_url", "dataset", "dataset_url", "epochs"),
+            *("trained", "trained_sha256", "tvm_minutes"),
+        ),
         "download": ("download_list", "drive_folder", "checksums"),
         "directory": ("source_dir",),
     }
@@ -346,8 +364,9 @@ def _source(arguments: argparse.Namespace, wanted: list[Wanted]) -> Source:
             weights=arguments.weights or "random",
             seed=arguments.seed or 0,
             weights_url=arguments.weights_url,
-            dataset=_dataset(arguments, wanted),
+            dataset=_dataset(arguments, wanted, cache),
             epochs=arguments.epochs,
+            finished=_finished(arguments),
             tvm_minutes=3 if arguments.tvm_minutes is None else arguments.tvm_minutes,
         )
         build.check(wanted)
@@ -365,12 +384,29 @@ def _source(arguments: argparse.Namespace, wanted: list[Wanted]) -> Source:
     raise UsageError("--source download needs --download-list FILE|URL or --drive-folder URL|ID")
 
 
-def _dataset(arguments: argparse.Namespace, wanted: list[Wanted]) -> DataSet:
+def _dataset(arguments: argparse.Namespace, wanted: list[Wanted], cache: Path) -> DataSet:
     """Return the data set of the options; a directory's images are read only where a network is trained on them."""
+    if arguments.dataset_url and arguments.dataset != PETS:
+        raise UsageError(f"--dataset-url goes with --dataset {PETS}")
+    if arguments.dataset == PETS:
+        return pets.pets(cache, arguments.dataset_url)
     if not any(each.model in MODELS and MODELS[each.model].framework in TRAINED_HERE for each in wanted):
         return DataSet()
     try:
         return find(arguments.dataset or DIGITS)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _finished(arguments: argparse.Namespace) -> Finished | None:
+    if arguments.trained is None:
+        if arguments.trained_sha256:
+            raise UsageError("--trained-sha256 goes with --trained")
+        return None
+    if arguments.epochs:
+        raise UsageError("--epochs is of a training; with --trained there is none")
+    try:
+        return finished(arguments.trained, arguments.trained_sha256)
     except ValueError as error:
         raise UsageError(str(error)) from error
 

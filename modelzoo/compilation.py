@@ -24,6 +24,7 @@ from modelzoo.training import how_it_ended
 
 # In the words of convert_tvm.py.
 RECORDS, SPENT = "database_tuning_record.json", "tuning.json"
+OF_GRAPH = ("weights", "weights_seed", "remark", "parameters", "macs", "activation_mb", "input_size")
 FACTS = ("kernels", "tuned_kernels", "tuning_minutes", "arithmetic")
 
 
@@ -62,7 +63,7 @@ class Compiler:
         if targets.runs_here(wanted.target):
             minutes = max(minutes, round(self.minutes, 2))
         had = entry.tuning_minutes or 0
-        return f"it had {had:g} minutes of tuning, it can have {minutes:g}" if had < minutes else None
+        return f"it is tuned for {had:g} of {minutes:g} minutes" if had < minutes else None
 
     def left_out(self, wanted: Wanted) -> str | None:
         """Why there can be no such library, None where there can."""
@@ -125,10 +126,8 @@ class Compiler:
                 wanted,
                 directory,
                 source="build",
-                **{name: getattr(graph, name) for name in ("weights", "weights_seed", "parameters", "macs")},
-                activation_mb=graph.activation_mb,
+                **{name: getattr(graph, name) for name in OF_GRAPH},
                 batch_size=wanted.batch_size,
-                input_size=graph.input_size,
                 **{name: facts.get(name) for name in FACTS},
                 compiled_from_sha256=graph.sha256,
                 recipe=recipe,
@@ -144,8 +143,9 @@ class Compiler:
         )
         if is_tuned(wanted) and entry.tuned_kernels < entry.kernels:
             say(
-                f"warning: {wanted.key}: {entry.kernels - entry.tuned_kernels} of its kernels are not tuned, which may "
-                "make it many times slower; give it more minutes (--tvm-minutes, benchmark_models_tvm_minutes)"
+                f"warning: {wanted.key}: {entry.kernels - entry.tuned_kernels} of its {entry.kernels} kernels are not "
+                "tuned, which may make it many times slower; give it more minutes (--tvm-minutes, "
+                "benchmark_models_tvm_minutes)"
             )
         return entry
 

@@ -14,6 +14,7 @@ import gzip
 import importlib.metadata
 import json
 import platform
+import re
 import resource
 import sys
 import zipfile
@@ -171,12 +172,21 @@ def written(
 
 
 def save(model: keras.Model, path: Path) -> None:
-    """Write a network as Keras does, for inference, but without the time: the same network is the same bytes."""
+    """Write a network as Keras does, for inference, but without the time and addresses in this process's memory.
+
+    So the same network is the same bytes.
+    """
     model.save(path)
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     metadata = json.loads(members["metadata.json"])
     members["metadata.json"] = json.dumps(metadata | {"date_saved": "-"}).encode()
+    numbers: dict[bytes, int] = {}
+    members["config.json"] = re.sub(
+        rb'(?<="shared_object_id": )\d+',
+        lambda address: b"%d" % numbers.setdefault(address[0], len(numbers)),
+        members["config.json"],
+    )
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in members.items():
             archive.writestr(zipfile.ZipInfo(name, NO_TIME), content)

@@ -39,6 +39,7 @@ from tvm.ir.utils import derived_object
 from tvm.relax import transform
 from tvm.relax.frontend.tflite import from_tflite
 from tvm.s_tir import meta_schedule
+from tvm.s_tir.analysis import estimate_tir_flops
 from tvm.s_tir.meta_schedule.builder.local_builder import default_build
 from tvm.s_tir.meta_schedule.relax_integration import extract_tasks, extracted_tasks_to_tune_contexts
 from tvm.s_tir.meta_schedule.runner.utils import alloc_argument_common
@@ -256,14 +257,16 @@ def drop_cut_line(path: Path) -> None:
 def tune(module: tvm.IRModule, target: tvm.target.Target, database: Path, seed: int) -> None:
     """Search schedules for all kernels without end, best first for those that take most time.
 
-    Before that each kernel that the database does not have gets one round of random schedules, so that a short time
-    leaves few without any: the scheduler of the search takes its first results only when all have had a round.
+    Before that each kernel that the database does not have gets one round of random schedules, those that compute most
+    first, so that a short time does most: the scheduler of the search takes its first results only when all have had
+    a round.
     """
     os.environ["TVM_NUM_THREADS"] = "1"
     leave_out_intrinsics_of_others()
     found = meta_schedule.database.JSONDatabase(work_dir=str(database))
     kernels = extract_tasks(module, target, {})
     new = [each for each in kernels if not found.has_workload(each.dispatched[0])]
+    new.sort(key=lambda each: estimate_tir_flops(each.dispatched[0]), reverse=True)
     options = {"seed": seed, "num_threads": 1}
     built: dict[str, Any] = {}
 

@@ -117,14 +117,16 @@ def new_session() -> requests.Session:
     return session
 
 
-def fetch(session: requests.Session, url: str, part: Path, sha256: str, promised_by: str) -> None:
-    """Download a file until its sha256 is right, going on where an attempt or an earlier run broke off.
+def fetch(
+    session: requests.Session, url: str, part: Path, checksum: str, promised_by: str, algorithm: str = "sha256"
+) -> None:
+    """Download a file until its checksum is right, going on where an attempt or an earlier run broke off.
 
     A transfer that breaks off is taken up again as long as each attempt brings something. Raises ZooError; what has
     arrived is then kept for the next run.
 
     Args:
-        sha256: of the file, or the beginning of it.
+        checksum: of the file, or the beginning of it.
         promised_by: what says so, for the message.
     """
     while True:
@@ -138,20 +140,20 @@ def fetch(session: requests.Session, url: str, part: Path, sha256: str, promised
                 continue
             arrived = f"; {_size(part):,} bytes have arrived, run it again for the rest" if have else ""
             raise ZooError(f"{shown(url)}: {explain(error)}{arrived}") from error
-        found = manifest.sha256(part)
-        if found.startswith(sha256):
+        found = manifest.checksum(part, algorithm)
+        if found.startswith(checksum):
             return
         part.unlink()
         # A part that was there may have been of something else; all of it anew will tell.
         if not have:
-            raise ZooError(f"{shown(url)}: its sha256 is {found}, {promised_by} says {sha256}")
+            raise ZooError(f"{shown(url)}: its {algorithm} is {found}, {promised_by} says {checksum}")
 
 
 def _transfer(session: requests.Session, url: str, part: Path, have: int) -> None:
     headers = {"Range": f"bytes={have}-"} if have else {}
     with session.get(url, stream=True, timeout=TIMEOUT_S, headers=headers) as response:
         if have and response.status_code == requests.codes.requested_range_not_satisfiable:
-            return  # There is no more of it: the sha256 tells whether that is all.
+            return  # There is no more of it: the checksum tells whether that is all.
         response.raise_for_status()
         with part.open("ab" if response.status_code == requests.codes.partial_content else "wb") as file:
             for chunk in response.iter_content(CHUNK_BYTES):

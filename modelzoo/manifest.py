@@ -158,8 +158,13 @@ def _damage(path: Path, entry: Entry) -> str | None:
 
 def sha256(path: Path) -> str:
     """The sha256 of a file's content, in hex."""
+    return checksum(path, "sha256")
+
+
+def checksum(path: Path, algorithm: str) -> str:
+    """The checksum of a file's content, in hex."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def digest(document: dict[str, Any]) -> str:

@@ -8,12 +8,33 @@ import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from modelzoo.errors import ZooError
 from modelzoo.resources import Say, locked
 
 
-def trained(weights: Path, command: list[str], title: str, say: Say, environment: Mapping[str, str]) -> Path:
+class Stage(NamedTuple):
+    """What a program does for the first of its files, in words."""
+
+    doing: str
+    done: str
+    noun: str
+
+
+TRAINING = Stage("training", "trained", "training")
+# Of weights that are there already.
+EVALUATION = Stage("evaluating", "evaluated", "evaluation")
+
+
+def trained(
+    weights: Path,
+    command: list[str],
+    title: str,
+    say: Say,
+    environment: Mapping[str, str],
+    stage: Stage = TRAINING,
+) -> Path:
     """Return the file of trained weights, training first when it is missing; what determines them is in its name.
 
     What the program prints is passed on; all it says, on standard error too, is kept in a log when it fails. Raises
@@ -22,7 +43,7 @@ def trained(weights: Path, command: list[str], title: str, say: Say, environment
     with locked(weights.with_suffix(".lock"), say):
         if weights.exists():
             return weights
-        say(f"training {title} ...")
+        say(f"{stage.doing} {title} ...")
         started_s = time.monotonic()
         # With its own ending: Keras saves as that says.
         log, unfinished = weights.with_suffix(".log"), weights.with_name(f"unfinished-{weights.name}")
@@ -39,15 +60,15 @@ def trained(weights: Path, command: list[str], title: str, say: Say, environment
         ):
             try:
                 for line in process.stdout:
-                    say(f"training: {line.rstrip()}")
+                    say(f"{stage.noun}: {line.rstrip()}")
             except BaseException:
                 process.kill()
                 raise
         if process.returncode != 0:
-            raise ZooError(how_it_ended("training", process.returncode, log))
+            raise ZooError(how_it_ended(stage.noun, process.returncode, log))
         unfinished.replace(weights)
         log.unlink()
-        say(f"trained {title}, in {time.monotonic() - started_s:.0f} s")
+        say(f"{stage.done} {title}, in {time.monotonic() - started_s:.0f} s")
     return weights
 
 

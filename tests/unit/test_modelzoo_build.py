@@ -17,13 +17,14 @@ from modelzoo.ensure import Wanted, ensure
 from modelzoo.environment import TENSORFLOW
 from modelzoo.errors import UsageError, ZooError
 from modelzoo.manifest import digest
+from modelzoo.weights import Finished, finished
 
 FAKE_CONVERTER = """
 import argparse, json, os, pathlib, sys, time
 parser = argparse.ArgumentParser()
 for name in ("framework", "network", "format", "variant", "weights", "seed", "input-size", "output", "facts"):
     parser.add_argument("--" + name)
-for name in ("batch-size", "dataset", "epochs"):
+for name in ("batch-size", "dataset", "dataset-name", "base-weights", "remark", "epochs"):
     parser.add_argument("--" + name)
 options = parser.parse_args()
 here = pathlib.Path(__file__).parent
@@ -43,10 +44,12 @@ if (here / (key + ".fails")).exists():
 if (here / (key + ".is_killed")).exists():
     os.kill(os.getpid(), 9)
 if options.variant == "trained":
-    print("epoch 1 of " + options.epochs)
-    pathlib.Path(options.output).write_text(options.seed)
+    print("accuracy 0.9" if options.weights else "epoch 1 of " + options.epochs)
+    pathlib.Path(options.output).write_text(options.weights or options.seed)
     sys.exit()
-head = {"tflite": b"\\0\\0\\0\\0TFL3", "pt2": b"PK\\3\\4", "onnx": b"\\x08"}[options.format]
+archive = b"PK\\3\\4"
+heads = {"tflite": b"\\0\\0\\0\\0TFL3", "pt2": archive, "onnx": b"\\x08", "keras": archive, "npz": archive}
+head = heads[options.format]
 if (here / (key + ".writes_nonsense")).exists():
     head = b"oops"
 pathlib.Path(options.output).write_bytes(head + (key + options.seed).encode())
@@ -55,6 +58,10 @@ if options.framework == "tfmot":
     assert pathlib.Path(options.weights).read_text() == options.seed
     facts |= {"compressed_bytes": 5, "evaluated_images": 450, "correct_images": 440, "classes": 2}
     facts |= {"weight_sparsity": 0.25, "weight_clusters": 8}
+if options.framework == "trained":
+    facts |= {"correct_images": 400, "evaluated_images": 450, "classes": 10}
+if options.format == "npz":
+    facts = {key: facts[key] for key in ("evaluated_images", "classes", "peak_memory_gb", "versions")}
 pathlib.Path(options.facts).write_text(json.dumps(facts))
 with (here / "calls").open("a") as calls:
     calls.write(key + " end\\n")
@@ -298,7 +305,7 @@ def alive(pid: int) -> bool:
     [
         (
             "Mobilenet.float32",
-            "unknown model 'Mobilenet' (did you mean MobileNet or MobileNetV3Small?); known: MobileNet, Inc",
+            "unknown model 'Mobilenet' (did you mean MobileNet or MobileNetV2?); known: MobileNet, Inc",
         ),
         ("VGG16.float", "unknown variant 'float' (did you mean float32 or float16?); known: float32, dynamic_range"),
         ("Foo.float32", "unknown model 'Foo'; known: MobileNet"),
@@ -474,3 +481,64 @@ def test_firenet_has_one_input_size_and_variants_of_its_own(zoo):
     compressed = {"clustered_dynamic_range", "pruned_dynamic_range"}
     for model in MODELS.values():
         assert compressed.isdisjoint(variant for variant, _ in model.memory_gb) == (model.name != "FireNet")
+
+
+DIGITCNN = (
+    Wanted("DigitCNN", "float32"),
+    Wanted("DigitCNN", "int8", batch_size=8),
+    Wanted("DigitCNN", "float32", "keras", batch_size=None),
+    Wanted("DigitCNN", "held_out", "npz", batch_size=None),
+)
+
+
+def test_one_training_for_all_formats_and_the_images_that_it_has_not_seen(zoo):
+    outcome = ensure(zoo.build(weights="imagenet"), DIGITCNN, zoo.models, zoo.said.append)
+    assert outcome.failed == []
+    assert [call for call in zoo.calls() if "trained" in call] == ["DigitCNN.trained start"]
+    assert [(entry.file, entry.format, entry.batch_size, entry.input_size) for entry in outcome.models] == [
+        ("DigitCNN.float32.tflite", "tflite", 1, 32),
+        ("DigitCNN.int8.b8.tflite", "tflite", 8, 32),
+        ("DigitCNN.float32.keras", "keras", None, 32),
+        ("DigitCNN.held_out.npz", "npz", None, 32),
+    ]
+    assert len({entry.recipe for entry in outcome.models}) == 4
+    assert {entry.weights for entry in outcome.models} == {"digits"}
+    images = outcome.models[-1]
+    assert (images.evaluated_on, images.evaluated_images, images.classes) == ("digits", 450, 10)
+    assert (images.parameters, images.correct_images, images.remark) == (None, None, None)
+    assert not ensure(zoo.build(weights="imagenet"), DIGITCNN, zoo.models, zoo.said.append).changed
+
+
+def test_what_a_training_begins_with_is_in_the_recipe_where_it_matters(zoo):
+    def recipes(model):
+        return {zoo.build(weights=weights).recipe(Wanted(model, "float32")) for weights in ("random", "imagenet")}
+
+    assert (len(recipes("DigitCNN")), len(recipes("MobileNetV2"))) == (1, 2)
+
+
+def test_finished_weights_are_taken_instead_of_a_training_and_that_is_on_record(zoo):
+    """They have the seed's name as their content: what the program that stands in asks of trained weights."""
+    file = zoo.root / "theirs.h5"
+    file.write_text("0")
+    options = {"finished": finished(str(file), None), "dataset": DataSet("fire", 10, Path("/fire"), "0" * 64)}
+    outcome = ensure(zoo.build(**options), DIGITCNN, zoo.models, zoo.said.append)
+    assert outcome.failed == []
+    assert zoo.said[0].startswith("evaluating DigitCNN with theirs.h5 on fire ...")
+    assert "evaluation: accuracy 0.9" in zoo.said
+    remarks = {(entry.weights, entry.evaluated_on, entry.remark) for entry in outcome.models}
+    assert remarks == {
+        ("unknown", "fire", "the weights are from elsewhere: they may have been trained on these images")
+    }
+
+    file.write_text("1")
+    options["finished"] = finished(str(file), None)
+    assert ensure(zoo.build(**options), DIGITCNN, zoo.models, zoo.said.append, check=True).changed
+
+
+@pytest.mark.parametrize(
+    ("models", "found"), [(["FireNet"], "none"), (["DigitCNN", "MobileNetV2"], "DigitCNN and MobileNetV2")]
+)
+def test_finished_weights_are_of_one_network(zoo, models, found):
+    build = zoo.build(finished=Finished("/theirs.h5", "0" * 64))
+    with pytest.raises(UsageError, match=f"one of DigitCNN, MobileNetV2 is expected with them, {found} found"):
+        build.check([Wanted(name, "float32") for name in models])

@@ -74,6 +74,7 @@ def test_all_there(modelzoo, source_dir, tmp_path):
         "classes": None,
         "weight_sparsity": None,
         "weight_clusters": None,
+        "remark": None,
     }
     assert done.stderr.splitlines()[-1].startswith("ready in ")
     assert json.loads(modelzoo(*command).stdout)["changed"] is False
@@ -113,7 +114,7 @@ def test_by_default_nothing_of_pytorch_is_wanted(modelzoo):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        pytest.param(["--models=Mobilenet"], "did you mean MobileNet or MobileNetV3Small?", id="unknown model"),
+        pytest.param(["--models=Mobilenet"], "did you mean MobileNet or MobileNetV2?", id="unknown model"),
         pytest.param(["--variants=float32,quantized"], "unknown variant 'quantized'", id="unknown variant"),
         pytest.param(["--models=../../etc"], "names separated by commas", id="a name that is a path"),
         pytest.param(
@@ -145,6 +146,33 @@ def test_by_default_nothing_of_pytorch_is_wanted(modelzoo):
             "data set /nowhere cannot be read (No such file or directory)",
             id="no data set",
         ),
+        pytest.param(
+            ["--models=DigitCNN", "--dataset-url=http://mirror"],
+            "--dataset-url goes with --dataset pets",
+            id="a mirror",
+        ),
+        pytest.param(
+            ["--models=DigitCNN", "--trained=/nowhere.h5"],
+            "trained weights /nowhere.h5 cannot be read (No such file or directory)",
+            id="no weights",
+        ),
+        pytest.param(
+            ["--models=DigitCNN", "--trained=http://me:secret@there/x.h5"],
+            "trained weights from http://there/x.h5 need their sha256",
+            id="weights from anywhere",
+        ),
+        pytest.param(
+            ["--models=DigitCNN", "--trained=/dev/null"], "null: .h5, .weights.h5 or .keras expected", id="no Keras"
+        ),
+        pytest.param(
+            ["--models=DigitCNN", "--trained=/dev/null", "--trained-sha256=" + 64 * "0"],
+            "the sha256 of /dev/null is e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855, 0000",
+            id="other weights",
+        ),
+        pytest.param(
+            ["--models=DigitCNN", "--trained=/dev/null", "--epochs=1"], "with --trained there is none", id="no training"
+        ),
+        pytest.param(["--trained-sha256=0"], "--trained-sha256 goes with --trained", id="a sha256 of nothing"),
         pytest.param(["--epochs=0"], "'0': a whole number above 0 expected", id="no epochs"),
         pytest.param(
             ["--source=directory", "--source-dir=/", "--dataset=digits"],
@@ -238,3 +266,30 @@ def test_a_second_run_waits_for_the_first(source_dir, tmp_path):
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 0
     assert json.loads(output)["changed"] is True
+
+
+def test_images_held_out_are_wanted_where_there_are_some_whatever_the_variants(modelzoo, source_dir):
+    options = ("--variants=float32,int8", "--formats=tflite,keras,npz")
+    done = modelzoo("ensure", "--check", "--models=MobileNet,DigitCNN,FireNet", *options)
+    assert done.returncode == 0, done.stderr
+    named = [line.split()[2].rstrip(":") for line in done.stderr.splitlines() if line.startswith("would build")]
+    assert named == [
+        "MobileNet.float32",
+        "MobileNet.int8",
+        "DigitCNN.float32",
+        "DigitCNN.float32.keras",
+        "DigitCNN.int8",
+        "FireNet.float32",
+        "FireNet.int8",
+        "DigitCNN.held_out.npz",
+        "FireNet.held_out.npz",
+    ]
+    assert modelzoo("ensure", "--check", "--models=DigitCNN", "--formats=npz").returncode == 0
+
+    command = ("ensure", "--source=directory", f"--source-dir={source_dir}", "--models=MobileNet", "--variants=float32")
+    assert len(json.loads(modelzoo(*command, "--formats=tflite,npz").stdout)["models"]) == 1
+    (source_dir / "MobileNet.held_out.npz").write_bytes(b"PK\3\4")
+    assert [entry["file"] for entry in json.loads(modelzoo(*command, "--formats=tflite,npz").stdout)["models"]] == [
+        "MobileNet.float32.tflite",
+        "MobileNet.held_out.npz",
+    ]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from modelzoo.datasets import DataSet, classes, find
+from modelzoo.datasets import DataSet, classes, find, held_out
 
 
 @pytest.fixture
@@ -93,3 +93,47 @@ def test_a_file_instead_of_a_directory_is_said(tmp_path):
     (tmp_path / "fire.zip").write_bytes(b"PK")
     with pytest.raises(ValueError, match=r"data set .*fire.zip cannot be read \(Not a directory\)"):
         find(str(tmp_path / "fire.zip"))
+
+
+@pytest.fixture
+def pet(tmp_path):
+    return made_pet(tmp_path / "cats")
+
+
+def made_pet(directory: Path, breeds: tuple[str, ...] = ("Abyssinian", "great_pyrenees")) -> Path:
+    """Nine images of each breed, of which the data set holds two out; contents are no images."""
+    (directory / "images").mkdir(parents=True)
+    (directory / "annotations").mkdir()
+    lines = [f"{breed}_{image} {number} 1 1" for number, breed in enumerate(breeds, start=1) for image in range(1, 10)]
+    for line in lines:
+        (directory / f"images/{line.split()[0]}.jpg").write_text(line)
+    (directory / "images/Abyssinian_100.mat").write_text("no image")
+    (directory / "annotations/list.txt").write_text("\n".join(["#Image CLASS-ID SPECIES BREED ID", *reversed(lines)]))
+    (directory / "annotations/test.txt").write_text("\n".join(line for line in lines if "_8 " in line or "_9 " in line))
+    return directory
+
+
+def test_a_copy_of_pet_has_the_breeds_of_its_list_and_holds_out_what_it_says(pet):
+    assert find(str(pet)).name == "cats"
+    found = classes(pet)
+    assert {name: len(files) for name, files in found.items()} == {"Abyssinian": 9, "great pyrenees": 9}
+    assert found["great pyrenees"][0] == pet / "images/great_pyrenees_1.jpg"
+    assert held_out(pet) == {"Abyssinian_8", "Abyssinian_9", "great_pyrenees_8", "great_pyrenees_9"}
+    (pet / "annotations/test.txt").unlink()
+    assert held_out(pet) is None
+
+
+@pytest.mark.parametrize("file", ["test.txt", "list.txt"])
+def test_the_sha256_of_pet_is_of_what_its_annotations_say_too(pet, file):
+    before = find(str(pet)).sha256
+    path = pet / "annotations" / file
+    path.write_text(path.read_text().replace("Abyssinian_9 1", "Abyssinian_9 2" if file == "list.txt" else "pug_1 1"))
+    assert find(str(pet)).sha256 != before
+
+
+def test_a_copy_of_pet_may_go_by_its_own_name_and_a_line_of_its_list_that_is_none_is_named(tmp_path):
+    pet = made_pet(tmp_path / "pets")
+    assert find(str(pet)).name == "pets"
+    (pet / "annotations/list.txt").write_text("#Image\nAbyssinian_1 one\n")
+    with pytest.raises(ValueError, match=r"list\.txt, line 2: the name of an image and the number of its breed"):
+        find(str(pet))

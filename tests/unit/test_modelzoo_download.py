@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import sys
+import tarfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from modelzoo import pets
 from modelzoo.build import Build
 from modelzoo.download import Download, Listed, parse_list
 from modelzoo.ensure import Wanted, ensure
 from modelzoo.errors import ZooError
-from modelzoo.weights import fetched
+from modelzoo.weights import fetched, finished
 
 MODEL = b"\0\0\0\0TFL3" + bytes(range(256)) * 4096
 SHA256 = hashlib.sha256(MODEL).hexdigest()
@@ -350,3 +353,81 @@ def test_a_model_whose_weights_cannot_be_had_fails_alone(server, tmp_path):
     reasons = {failure.wanted.model: failure.reason for failure in outcome.failed}
     assert reasons["ResNet18"] == f"{server.url('/resnet18-f37072fd.pth')}: 404 Not Found"
     assert "converted" in reasons["MobileNet"]
+
+
+def archive(*names: str) -> bytes:
+    """A tar.gz whose files have their own names as content, beside what makes it long."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz", compresslevel=0) as tar:
+        for name in names:
+            member = tarfile.TarInfo(name)
+            data = name.encode() + bytes(200_000)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return content.getvalue()
+
+
+@pytest.fixture
+def pet(server, tmp_path, monkeypatch):
+    """Serve a small Pet, whose checksums the kit knows; returns the data set."""
+    names = {
+        "images.tar.gz": ["images/Abyssinian_1.jpg", "images/pug_2.jpg", "images/Abyssinian_1.mat", "../out.jpg"],
+        "annotations.tar.gz": ["annotations/list.txt", "annotations/README", "annotations/trimaps/pug_2.png"],
+    }
+    server.files |= {f"/pets/{name}": archive(*members) for name, members in names.items()}
+    md5 = {name: hashlib.md5(server.files[f"/pets/{name}"]).hexdigest() for name in names}
+    monkeypatch.setattr(pets, "ARCHIVES", md5)
+    monkeypatch.setattr(pets, "SIZE_GB", 0)
+    return pets.pets(tmp_path / "cache", server.url("/pets/"))
+
+
+def test_pet_is_downloaded_once_and_goes_on_where_it_broke_off(pet, server):
+    server.cuts = [300_000]
+    said = []
+    pets.fetched(pet, said.append)
+    assert [line.split(" from ")[0] for line in said] == [
+        "downloading images.tar.gz of the data set pets",
+        "downloading annotations.tar.gz of the data set pets",
+    ]
+    ((path, start),) = [request for request in server.requests if request[1]]
+    assert path == "/pets/images.tar.gz"
+    assert int(start[6:-1]) > 200_000
+    found = [str(path.relative_to(pet.directory)) for path in pet.directory.rglob("*") if path.is_file()]
+    assert sorted(found) == ["annotations/list.txt", "images/Abyssinian_1.jpg", "images/pug_2.jpg"]
+    assert [path.name for path in pet.directory.parent.iterdir() if path.is_file()] == [f"{pet.directory.name}.lock"]
+
+    server.requests.clear()
+    pets.fetched(pet, said.append)
+    assert server.requests == []
+
+
+def test_a_pet_that_is_another_or_cannot_be_had_is_no_data_set(pet, server):
+    server.files["/pets/annotations.tar.gz"] += b"!"
+    with pytest.raises(ZooError, match=r"/pets/annotations\.tar\.gz: its md5 is \w+, this kit says \w+"):
+        pets.fetched(pet, print)
+    assert not pet.directory.exists()
+    del server.files["/pets/annotations.tar.gz"]
+    with pytest.raises(ZooError, match=r"/pets/annotations\.tar\.gz: 404"):
+        pets.fetched(pet, print)
+    # What has arrived of the other one is not asked for again.
+    assert [asked for path, asked in server.requests if path == "/pets/images.tar.gz"] == [None, all_of_it(server)]
+
+
+def all_of_it(server) -> str:
+    return f"bytes={len(server.files['/pets/images.tar.gz'])}-"
+
+
+def test_finished_weights_are_downloaded_once_and_must_be_what_was_said(server, tmp_path):
+    server.files["/m/theirs.weights.h5"] = b"weights"
+    good = finished(server.url("/m/theirs.weights.h5?token=x"), hashlib.sha256(b"weights").hexdigest())
+    server.files["/m/theirs.weights.h5?token=x"] = b"weights"
+    said = []
+    file = good.file(tmp_path, said.append)
+    assert file.read_bytes() == b"weights"
+    assert file.name.endswith(".weights.h5")
+    assert good.file(tmp_path, said.append) == file
+    assert len(server.requests) == 1
+    assert "token" not in "".join(said)
+    other = finished(server.url("/m/theirs.weights.h5"), "0" * 64)
+    with pytest.raises(ZooError, match=r"its sha256 is \w+, --trained-sha256 says 0000"):
+        other.file(tmp_path, said.append)

@@ -28,11 +28,13 @@ GMACS = {
     "MobileNetV3Small": 0.057,
     "ResNet18": 1.81,
     "FireNet": 0.015,
+    "DigitCNN": 0.019,
+    "MobileNetV2": 0.301,
 }
 """1e9 multiply-adds of one image at the network's own input size, where its manifest entry is not known or does not
 tell: the convolutions and dense layers, counted; the original papers say the same but for rounding."""
 
-INPUT_SIZES = {"InceptionV3": 299, "FireNet": 128}
+INPUT_SIZES = {"InceptionV3": 299, "FireNet": 128, "DigitCNN": 32}
 """The network's own input size in pixels, where it is not 224."""
 
 MACS_PER_WEIGHT = 240
