@@ -30,6 +30,7 @@ from analysis.names import (
     COLUMNS,
     CONFIGURATION,
     DEFAULT_METRIC,
+    EVALUATE,
     INTEGER,
     LIST,
     MEASURE,
@@ -230,7 +231,7 @@ def _read_hosts(chunk: Sequence[tuple[HostLogs, Mapping[str, Any]]]) -> _Part:
                 tables[host.key] = table
         due = None if plan is None else _due(plan, stopping.get(host.key), host.key in iterations)
         found_rows = list(_rows(host, asked, hosts[host.key], plan, problems))
-        problems += [*_doubled(name, found_rows), *op_profile.problems(found_rows)]
+        problems += [*_doubled(name, found_rows), *op_profile.problems(found_rows), *_not_evaluated(found_rows)]
         problems += [*(f"{stray}: a sidecar without a log" for stray in host.strays)]
         if any(row.get("profile") for row in found_rows):
             profiles.append(op_profile.frame(found_rows))
@@ -451,6 +452,12 @@ class _Planned:
         return line | {"retry": repeat[1]} if line else {}
 
 
+def _not_evaluated(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """A sentence for each run that was to classify images and did not: it is in no count of failed repetitions."""
+    failed = (row for row in rows if row["phase"] == EVALUATE and row["status"] == FAILED)
+    return [f"{row['log']}: classified nothing: {row['reason']}" for row in failed]
+
+
 _PAIR = itemgetter("block", *CONFIGURATION)
 
 
@@ -489,7 +496,7 @@ _BLOCK_BYTES = 65_536
 def _foreign_row(run: ToolRun) -> dict[str, Any]:
     """A run that only its log tells about."""
     model, variant = model_and_variant(run.graph)
-    phase = PROFILE if run.profile else MEASURE
+    phase = PROFILE if run.profile else EVALUATE if run.evaluation else MEASURE
     status, reason = _of_phase(phase, *_judged(run, validity.doubts(run, {})))
     return _UNKNOWN | {
         "model": model,
@@ -504,6 +511,7 @@ def _foreign_row(run: ToolRun) -> dict[str, Any]:
         "reason": reason,
         "phase": phase,
         "warnings": "; ".join(run.warnings),
+        "evaluation": run.evaluation,
         **_delegation(run),
         **_measurements(run),
     }
@@ -534,6 +542,8 @@ def _measured_row(
     phase = known.get("phase", MEASURE)
     if run.profile and phase == MEASURE:
         phase = PROFILE  # asked for by the campaign's flags, not by the plan
+    elif run.evaluation:
+        phase = EVALUATE
     status, reason = _of_phase(phase, status, reason)
     steal, other = sidecar.cpu_shares(known)
     warnings = list(run.warnings)
@@ -582,7 +592,7 @@ def _measured_row(
         **sidecar.phone(known),
     }
     if status != FAILED:
-        row.update(_measurements(run))
+        row.update(_measurements(run), evaluation=run.evaluation)
     if "energy.meter" in known:
         row["energy"] = energy.of_run(known, run if status != FAILED else None)
     return row
@@ -601,7 +611,7 @@ _NO_REPETITION = {
 
 
 def _of_phase(phase: str, status: str, reason: str) -> tuple[str, str]:
-    """Status and reason of a run that may be no repetition; if it is none, it is never ok."""
+    """Status and reason of a run that may be no repetition; what its times are no good for is never ok."""
     if phase not in _NO_REPETITION or status == FAILED:
         return status, reason
     return INVALID, f"{phase}: {reason or _NO_REPETITION[phase]}"

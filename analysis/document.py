@@ -39,7 +39,9 @@ from analysis import (
     plots_compression,
     plots_energy,
     plots_ops,
+    plots_quality,
     plots_sweeps,
+    plots_usage,
     plotted,
     stats,
     sweeps,
@@ -48,6 +50,7 @@ from analysis import (
     tables_energy,
     tables_ops,
     tables_quality,
+    tables_usage,
 )
 from analysis.campaign import Dataset
 from analysis.errors import AnalysisError
@@ -128,6 +131,7 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
         **tables_energy.of_study(study, summary, baseline),
         **tables_compression.of_study(study, summary, baseline),
         **tables_quality.of_study(study),
+        **tables_usage.of_study(study),
         **(_of_many(study, speedups) if across.many(study) else {}),
     }
     made = {
@@ -141,6 +145,7 @@ def build(dataset: Dataset, baseline: str | None = None, metric: str = DEFAULT_M
     }
     as_they_are = ("summary", "effects", "trust", "decisions", "cost", "study_findings", "across", "threads")
     as_they_are += ("phones", "energy_meters", "energy", "sweeps", "lab_questions", "trade_off")
+    as_they_are += ("quality", "agreement", "usage")
     return Report(
         study=study,
         baseline=baseline,
@@ -234,6 +239,8 @@ def charts(report: Report) -> list[Chart]:
     found += [Chart(*chart) for chart in plots_ops.charts(study, report.tables.get("op_profile"))]
     found += [Chart(*chart) for chart in plots_energy.charts(study, report.tables.get("energy"))]
     found += [Chart(*chart) for chart in plots_compression.charts(study, report.tables.get("compression"))]
+    found += [Chart(*chart) for chart in plots_quality.charts(study, report.tables.get("confusion"))]
+    found += [Chart(*chart) for chart in plots_usage.charts(study, report.tables.get("usage"))]
     return [*found, *_charts_of_sweeps(report), *_charts_across(report), *_charts_over_time(report)]
 
 
@@ -441,7 +448,9 @@ def render(report: Report, todo: Sequence[Chart], plots_directory: Path) -> dict
     study, speedups = report.study, report.tables["speedup"]
     drawn = _drawn(todo, plots_directory)
     beside = [*opening.energy(study, report.tables.get("energy")), *findings.growth_in_short(report.tables)]
-    compression = report.tables.get("compression")
+    compression, accuracy = (report.tables.get(name) for name in ("compression", "quality"))
+    if accuracy is not None:
+        beside += tables_quality.in_short(study, accuracy, report.tables.get("agreement"))
     metrics = report.metrics if len(study.charted) <= _ALL_METRICS_EMBEDDED else [report.metric]
     context = {
         "report": report,
@@ -462,6 +471,7 @@ def render(report: Report, todo: Sequence[Chart], plots_directory: Path) -> dict
         "energy": tables.by_place(study, report.tables["energy"]) if "energy" in report.tables else {},
         "compression": across.by_machine(compression) if compression is not None else {},
         "compression_notes": [] if compression is None else tables_compression.notes(study, compression),
+        "quality_notes": [] if accuracy is None else tables_quality.notes(study, accuracy),
         "not_reported": [m for m in report.metrics if not any(f"{s}_{m}" in drawn for s in study.charted.values())],
         "charts": drawn,
         "svg": lambda name: _inlined(drawn[name], plots_directory),

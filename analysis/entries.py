@@ -16,6 +16,7 @@ _FORMATS = {
     "torch": "pt2",
     "onnxruntime": "onnx",
     "tvm": "so",
+    "keras": "keras",
 }
 # Variants that are flags of a runner: they have no file of their own, and use the float32 one.
 FLAGS = ("compiled", "channels_last", "compiled_channels_last")

@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import claims, delegation, isa, stats, tables_compression, tables_energy
+from analysis import claims, delegation, isa, stats, tables_compression, tables_energy, tables_quality
 from analysis.entries import whole
 from analysis.study import (
     STUDY_METRICS,
@@ -38,8 +38,10 @@ from analysis.tables import (
     number,
     places,
     share_of_models,
+    some,
     with_interval,
 )
+from analysis.usage import MACHINE
 
 UNKNOWN = "–"
 _HASH_DIGITS = 12
@@ -411,6 +413,115 @@ def _executed(row: tuple) -> str:
     """'partly, 59 of 64 nodes'."""
     nodes = f"{row.delegated_nodes} of {row.graph_nodes} nodes" if pd.notna(row.graph_nodes) else ""
     return ", ".join(filter(None, (row.delegation, nodes)))
+
+
+def quality(study: Study, table: pd.DataFrame) -> Grid:
+    """`tables_quality`: how well each configuration classifies; machines on which it does so alike in one row."""
+    named = _evaluated_names(study, table)
+    head = [*named, "#Accuracy (%)", "#Top 5 (%)", "#Precision, macro (%)", "#Recall, macro (%)", "#G-mean (%)"]
+    rows = []
+    for row in table.itertuples():
+        accuracy, top_5 = (
+            _percent(*(getattr(row, f"{name}_{part}percent") for part in ("", "ci_low_", "ci_high_")))
+            for name in ("accuracy", "top_5")
+        )
+        averages = (row.macro_precision_percent, row.macro_recall_percent, row.g_mean_percent)
+        cells = [*_evaluated_cells(study, row, named), accuracy, top_5, *map(_one_decimal, averages)]
+        rows.append([*cells, _integer(row.matrix), row.remark])
+    return _without_empty(_on_machines(study, table, named, [*head, "#Matrix", "Remark"], rows))
+
+
+def agreement(study: Study, table: pd.DataFrame) -> Grid:
+    """`tables_quality`: each configuration against the model itself, on the same images."""
+    named = _evaluated_names(study, table)
+    head = [*named, "Against", "#Agreement (%)", "#Only the other is right", "#Only this is right"]
+    head += ["#Difference (points)", "#p (Holm)", "Verdict", "Remark"]
+    rows = []
+    for row in table.itertuples():
+        against = tables_quality.configuration(study, row.reference_runner, row.reference_variant)
+        bounds = row.agreement_ci_low_percent, row.agreement_ci_high_percent
+        cells = [*_evaluated_cells(study, row, named), against, _percent(row.agreement_percent, *bounds)]
+        cells += map(_text, (row.only_reference_correct_images, row.only_candidate_correct_images))
+        cells.append(_points(row.difference_points, row.difference_ci_low_points, row.difference_ci_high_points))
+        rows.append([*cells, p_value(row.p_holm), row.verdict, row.reason])
+    return _without_empty(_on_machines(study, table, named, head, rows), unknown="")
+
+
+def _points(value: float, low: float, high: float) -> str:
+    """'-3.3 (-5.3 to -1.4)'."""
+    return "" if pd.isna(value) else f"{value:+.1f} ({low:+.1f} to {high:+.1f})"
+
+
+def confused(study: Study) -> Grid:
+    """The most frequent confusions of each different confusion matrix that is too large for numbers in its chart."""
+    found = tables_quality.results(tables_quality.classified(study))
+    rows = []
+    for model, of_model in found.items():
+        for number_of, result in enumerate(of_model[: tables_quality.MOST_MATRICES], 1):
+            counts, names = result.evaluation.confusion_matrix, tables_quality.class_names(result.evaluation)
+            pairs = tables_quality.most_confused(counts, _CONFUSED)
+            for true, said in pairs if len(counts) > tables_quality.MOST_NUMBERED else ():
+                images = int(counts[true, said]), int(counts[true].sum())
+                share = _one_decimal(100 * images[0] / images[1])
+                rows.append([model, str(number_of), names[true], names[said], str(images[0]), share])
+    head = ["Model", "#Matrix", "Class", "Taken for", "#Images", "#Of the class (%)"]
+    return Grid.of(head, rows)
+
+
+_CONFUSED = 5  # of each matrix
+
+
+def _evaluated_names(study: Study, table: pd.DataFrame) -> list[str]:
+    """The head of the columns that name a configuration in tables on accuracy."""
+    others = [name for name in study.varying if name != "runner" and table[name].nunique(dropna=False) > 1]
+    return ["Model", *(["Runner"] if "runner" in study.varying else []), "Variant", *map(_setting_head, others)]
+
+
+def _evaluated_cells(study: Study, row: tuple, named: Iterable[str]) -> list[str]:
+    """What stands in these columns."""
+    columns = (name.removeprefix("#").lower().replace(" ", "_") for name in named)
+    return [_text(getattr(row, name)) for name in columns]
+
+
+def _on_machines(
+    study: Study, table: pd.DataFrame, named: list[str], head: list[str], rows: Iterable[list[str]]
+) -> Grid:
+    """A grid whose rows name configurations first; what several machines share is one row, which names them.
+
+    `rows` has one for each row of `table`, without the machine.
+    """
+    n, machines = len(named), list(map(Machine, table["campaign"], table["host"]))
+    everywhere = set(machines)
+    found: dict[tuple[str, ...], dict[tuple[str, ...], list[Machine]]] = defaultdict(dict)
+    for machine, row in zip(machines, rows, strict=True):
+        found[tuple(row[:n])].setdefault(tuple(row[n:]), []).append(machine)
+    if len(everywhere) < 2:
+        return Grid.of(head, ([*name, *texts] for name, of_text in found.items() for texts in of_text))
+    merged = []
+    for name, of_text in found.items():
+        for texts, where in of_text.items():
+            labels = some((study.labels[machine] for machine in where), _MACHINES)
+            merged.append([*name, f"all {len(everywhere)}" if set(where) == everywhere else labels, *texts])
+    return Grid.of([*head[:n], "Machines", *head[n:]], merged)
+
+
+_MACHINES = 4  # that are named in a cell
+
+
+def usage(study: Study, table: pd.DataFrame) -> Grid:
+    """`tables_usage.usage`: what the runs of each configuration used of CPU and memory."""
+    head = [*_place_head(study), "Model", "Variant", "#n", "#CPU, mean (%)", "#CPU, peak (%)"]
+    head += ["#Memory, mean (MB)", "#Memory, peak (MB)", "#Memory, mean (%)", "#Memory, peak (%)", "Of"]
+    rows = []
+    for place, row in zip(places(study, table), table.itertuples(), strict=True):
+        cells = [*_place(study, *place), row.model, row.variant, str(row.n)]
+        for name in ("cpu_{}_percent", "memory_{}_mb", "memory_{}_percent"):
+            mean, low, high, peak = (
+                getattr(row, name.format(part)) for part in ("mean", "mean_ci_low", "mean_ci_high", "peak")
+            )
+            cells += [with_interval(mean, low, high), number(peak)]
+        rows.append([*cells, "the whole machine" if row.of == MACHINE else "its processes"])
+    return _without_empty(Grid.of(head, rows))
 
 
 def final_result(table: pd.DataFrame) -> Grid:

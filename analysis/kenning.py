@@ -39,7 +39,7 @@ from analysis.entries import whole
 from analysis.logs import FAILED, OK, ToolRun
 from analysis.names import KENNING_MATRIX, KENNING_STEPS
 from analysis.quality import Evaluation
-from analysis.usage import Usage
+from analysis.usage import MACHINE, Usage
 
 RUNNER = "kenning_"  # begins the names of runners: who measured, then what it ran on
 
@@ -254,6 +254,7 @@ def _usage(content: Mapping[str, Any], warnings: list[str]) -> Usage | None:
         warnings.append(f"{_USAGE}_* is not read: it holds other things than numbers, or not as many of each")
         return None
     return Usage(
+        of=MACHINE,
         time_s=tuple(time - time_s[0] for time in time_s[1:]),
         cpu_percent=tuple(float(np.mean(of_all)) for of_all in cpus[1:]),
         memory_percent=tuple(memory[1:]),

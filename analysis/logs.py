@@ -11,12 +11,13 @@ import codecs
 import json
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from analysis import delegation, op_profile
+from analysis import delegation, op_profile, quality
 
 OK, INVALID, FAILED = "ok", "invalid", "failed"
 
@@ -51,6 +52,7 @@ class ToolRun:
         warnings: the tool's WARN lines.
         edgebench: the `EDGEBENCH name=json` lines of our runners.
         profile: what each operator took, where the run was asked for that.
+        evaluation: what the run classified, where it was asked for that; then it is `ok` and timed nothing.
     """
 
     status: str
@@ -83,6 +85,7 @@ class ToolRun:
     warnings: tuple[str, ...] = ()
     edgebench: dict[str, Any] = field(default_factory=dict)
     profile: op_profile.Profile | None = None
+    evaluation: quality.Evaluation | None = None
 
 
 class _UnusableError(Exception):
@@ -98,7 +101,8 @@ def decode(raw: bytes) -> str:
 
 def parse(text: str) -> list[ToolRun]:
     """Read every benchmark run in a text; [] if there is no trace of one. Never raises."""
-    return [_read(run) for run in _split(_plain(text))]
+    usual = _usual(text)
+    return [usual] if usual else [_read(run) for run in _split(_plain(text))]
 
 
 # --- Text as the tool wrote it -----------------------------------------------------------------------------------
@@ -134,6 +138,7 @@ _SIZE = "The input model file size (MB): "
 _SESSION = "Initialized session in "
 _COUNT = "count="
 _EDGEBENCH = "EDGEBENCH "
+_EVALUATION = f"\n{_EDGEBENCH}evaluation="
 _PEAK = "Overall peak memory footprint (MB) via periodic monitoring: "
 _FAILED = "Benchmarking failed."
 _OTHER_TOOLS = {
@@ -206,17 +211,18 @@ _MEMORY_LINE = re.compile(rf"(-?){_N} overall=(-?){_N}{_END}")
 _UNREAD = _N.replace("(", "(?:", 1)
 _USUAL_START = f"\n{_PREFIX}{_SIZE}"
 _USUAL_STAT = (
-    rf"INFO: Running benchmark for [^\n]*\nINFO: count=([0-9]{{1,15}}) first={_N} curr={_UNREAD} min={_N} max={_N} "
+    rf"INFO: Running benchmark for at least {_UNREAD} iterations and at least {_UNREAD} seconds but terminate if "
+    rf"exceeding {_UNREAD} seconds\.\nINFO: count=([0-9]{{1,15}}) first={_N} curr={_UNREAD} min={_N} max={_N} "
     rf"avg={_N} std={_N} p5={_UNREAD} median={_N} p95={_N}\n+"
 )
 _USUAL = re.compile(
     rf"{re.escape(_USUAL_START)}{_N}\nINFO: Initialized session in {_N}ms\.\n{_USUAL_STAT}{_USUAL_STAT}"
     rf"INFO: Inference timings in us: Init: {_N}, First inference: {_N}, Warmup \(avg\): {_N}, "
     rf"Inference \(avg\): {_N}\n"
-    rf"INFO: Note: [^\n]*\n"
+    rf"INFO: Note: [\w ,.]*\n"
     rf"INFO: Memory footprint delta from the start of the tool \(MB\): init={_N} overall={_N}\n"
 )
-_READ_ONCE = (_SIZE, _SESSION, _COUNT, _TIMINGS, _PEAK)
+_NOWHERE_ELSE = (_HEADER, _SIZE, _SESSION, _COUNT, _TIMINGS, _PEAK, _FAILED, "FATAL: ", "\0")
 _PARAMETER = re.compile(r"^[ \t]*(?:[A-Z]{0,5}: )?([^\n:\[\]]{1,80}?) ?: \[([^\n]*)\][ \t]*$", re.MULTILINE)
 _COMPLAINT = re.compile(r"^[ \t]*(?:ERROR|FATAL): ([^\n]+)", re.MULTILINE)
 _WARNING = re.compile(r"^[ \t]*WARN(?:ING)?: ([^\n]+)", re.MULTILINE)
@@ -235,8 +241,60 @@ class _Stat(NamedTuple):
     p95: float | None = None
 
 
+class _Beside(NamedTuple):
+    """What a run says beside its numbers.
+
+    Attributes:
+        fields: of ToolRun.
+        failure: why there can be no numbers that mean anything; '' if nothing says so.
+        doubts: what speaks against the numbers, whatever they are.
+        warnings: what is good to know.
+        profiled: whether it was asked for what each operator takes.
+    """
+
+    fields: dict[str, Any]
+    failure: str
+    doubts: tuple[str, ...]
+    warnings: tuple[str, ...]
+    profiled: bool
+
+
 def _read(text: str) -> ToolRun:
     """Read the text of one run."""
+    beside, warnings = _beside(text), []
+    try:
+        if beside.failure:
+            raise _UnusableError(beside.failure)
+        if "\0" in text:
+            raise _UnusableError("the log holds binary data (NUL bytes), as after a power cut or on a full disk")
+        if _FAILED in text or "FATAL: " in text:
+            raise _UnusableError(_complaints(text) or f"the tool says '{_FAILED}'")
+        if _EVALUATION in text:
+            return _evaluated(text, beside)
+        printed = _printed(text, warnings)
+    except _UnusableError as error:
+        return ToolRun(status=FAILED, reason=str(error), warnings=beside.warnings, **beside.fields)
+    return _measured(text, beside, printed, warnings)
+
+
+def _usual(text: str) -> ToolRun | None:
+    """The same in half the time, of a text as the tool prints it today, line after line; None for all others."""
+    block = _USUAL.match(text, max(text.find(_USUAL_START), 0))
+    beside = _beside_usual(text[: block.start() + 1] + text[block.end() :]) if block else None
+    if not beside:
+        return None
+    numbers = list(map(float, block.groups()))
+    size_mb, session_ms = numbers[:2]
+    warm, main = _Stat._make(numbers[2:10]), _Stat._make(numbers[10:18])
+    init, first, warmup, avg, memory_init_mb, memory_overall_mb = numbers[18:]
+    if not main.count:
+        return None
+    memory = {"memory_init_mb": memory_init_mb, "memory_overall_mb": memory_overall_mb}
+    return _measured(text, beside, _Printed(session_ms, init, first, warmup, avg, (warm, main), size_mb, memory))
+
+
+def _beside(text: str) -> _Beside:
+    """Read all but the numbers."""
     setup = _setup(_echo(text))
     warnings = list(dict.fromkeys(_WARNING.findall(text))) if "WARN" in text else []
     edgebench, doubts = _edgebench(text) if _EDGEBENCH in text else ({}, [])
@@ -251,31 +309,57 @@ def _read(text: str) -> ToolRun:
     profiled = setup.parameters.get("Enable op profiling") == "1"
     if profiled:
         warnings.append("measured with op profiling on, which costs time itself")
-    numbers: dict[str, Any] = {}
+    fields = {
+        "graph": setup.graph,
+        "parameters": setup.parameters,
+        "threads": setup.threads,
+        "delegate": setup.delegate,
+        "delegation": delegated.extent,
+        "delegated_nodes": delegated.delegated_nodes,
+        "graph_nodes": delegated.graph_nodes,
+        "batch_size": setup.batch_size,
+        "input_size": setup.input_size,
+        "unconsumed_flags": unconsumed,
+        "edgebench": edgebench,
+    }
+    return _Beside(fields, delegated.failure, tuple(doubts), tuple(warnings), profiled)
+
+
+@lru_cache(maxsize=256)  # repetitions have the same
+def _beside_usual(around: str) -> _Beside | None:
+    """What stands around the lines of numbers; None where that may be more, or something else, than one whole run's."""
+    plain = _plain(around) == around and _split(around) == [around]
+    if not plain or any(trace in around for trace in _NOWHERE_ELSE):
+        return None
+    beside = _beside(around)
+    return None if beside.failure else beside
+
+
+def _evaluated(text: str, beside: _Beside) -> ToolRun:
+    """A run that classified images, by --evaluate, and timed nothing."""
+    if beside.doubts:
+        raise _UnusableError("; ".join(beside.doubts))
     try:
-        if delegated.failure:
-            raise _UnusableError(delegated.failure)
-        numbers = _numbers(text, doubts, warnings)
-        status, reason = (INVALID, "; ".join(doubts)) if doubts else (OK, "")
-    except _UnusableError as error:
-        status, reason = FAILED, str(error)
+        evaluation = quality.parse(beside.fields["edgebench"].get("evaluation"))
+    except ValueError as error:
+        raise _UnusableError(f"the line 'EDGEBENCH evaluation' is not one of our runners' ({error})") from None
+    numbers = {
+        "init_time_ms": _one(text, _lines(text, _SESSION), _SESSION_LINE, "Initialized session"),
+        "model_size_mb": _one(text, _lines(text, _SIZE), _SIZE_LINE, "model size"),
+    }
+    return ToolRun(status=OK, warnings=beside.warnings, evaluation=evaluation, **beside.fields, **numbers)
+
+
+def _measured(text: str, beside: _Beside, printed: _Printed, warnings: Sequence[str] = ()) -> ToolRun:
+    """A run that printed numbers; `warnings` are of them."""
+    doubts = [*beside.doubts, *_contradictions(printed)]
     return ToolRun(
-        status=status,
-        reason=reason,
-        graph=setup.graph,
-        parameters=setup.parameters,
-        threads=setup.threads,
-        delegate=setup.delegate,
-        delegation=delegated.extent,
-        delegated_nodes=delegated.delegated_nodes,
-        graph_nodes=delegated.graph_nodes,
-        batch_size=setup.batch_size,
-        input_size=setup.input_size,
-        unconsumed_flags=unconsumed,
-        warnings=tuple(warnings),
-        edgebench=edgebench,
-        profile=op_profile.parse(text) if profiled and status != FAILED else None,
-        **numbers,
+        status=INVALID if doubts else OK,
+        reason="; ".join(doubts),
+        warnings=(*beside.warnings, *warnings),
+        profile=op_profile.parse(text) if beside.profiled else None,
+        **beside.fields,
+        **_numbers(printed),
     )
 
 
@@ -312,16 +396,10 @@ class _Printed(NamedTuple):
     memory: dict[str, float | None]
 
 
-def _numbers(text: str, doubts: list[str], warnings: list[str]) -> dict[str, float | int | None]:
-    """Read what was measured, in ms and MB, by the names of ToolRun's fields.
-
-    Contradictions go to `doubts`, what was left unread to `warnings`; raises _UnusableError where nothing was measured.
-    """
-    if "\0" in text:
-        raise _UnusableError("the log holds binary data (NUL bytes), as after a power cut or on a full disk")
-    if _FAILED in text or "FATAL: " in text:
-        raise _UnusableError(_complaints(text) or f"the tool says '{_FAILED}'")
-    session_ms, init, first, warmup, avg, stats, size_mb, memory = _usual(text) or _printed(text, warnings)
+def _contradictions(printed: _Printed) -> list[str]:
+    """What of the numbers of a run speaks against others of them, or against them all."""
+    session_ms, init, first, warmup, avg, stats, _, _ = printed
+    doubts = []
     main = stats[-1] if stats else None
     if session_ms is not None and not _same(session_ms * 1e3, init):
         doubts.append(f"'Initialized session' says {session_ms:g} ms and the timings line {init / 1e3:g} ms")
@@ -338,6 +416,12 @@ def _numbers(text: str, doubts: list[str], warnings: list[str]) -> dict[str, flo
     if avg == 0:
         # A mean between 0 and 1 us is fine: rounding both ends of each iteration down cancels out over many.
         doubts.append("a mean of 0 us is below the resolution of the tool's clock (1 us)")
+    return doubts
+
+
+def _numbers(printed: _Printed) -> dict[str, float | int | None]:
+    """What was measured, in ms and MB, by the names of ToolRun's fields."""
+    session_ms, init, first, warmup, avg, stats, size_mb, memory = printed
     numbers = {
         "init_time_ms": session_ms,
         "init_inference_ms": init / 1e3,
@@ -347,7 +431,8 @@ def _numbers(text: str, doubts: list[str], warnings: list[str]) -> dict[str, flo
         "model_size_mb": size_mb,
         **memory,
     }
-    if main:
+    if stats:
+        main = stats[-1]
         numbers |= {
             "iterations": int(main.count),
             "std_inference_ms": main.std / 1e3,
@@ -396,25 +481,6 @@ def _printed(text: str, warnings: list[str]) -> _Printed:
         size_mb=_one(text, _lines(text, _SIZE), _SIZE_LINE, "model size"),
         memory=_memory(text, line.end(), warnings),
     )
-
-
-def _usual(text: str) -> _Printed | None:
-    """The same in a third of the time, of a text as the tool prints it today, line after line; None for all others."""
-    block = _USUAL.match(text, max(text.find(_USUAL_START), 0))
-    if not block or text.count(_HEADER) != 2:
-        return None
-    # What stands around it would count as well, or be one run too many.
-    around = text[: block.start() + 1] + text[block.end() :]
-    if any(word in around for word in _READ_ONCE):
-        return None
-    numbers = list(map(float, block.groups()))
-    size_mb, session_ms = numbers[:2]
-    warm, main = _Stat._make(numbers[2:10]), _Stat._make(numbers[10:18])
-    init, first, warmup, avg, memory_init_mb, memory_overall_mb = numbers[18:]
-    if not main.count:
-        return None
-    memory = {"memory_init_mb": memory_init_mb, "memory_overall_mb": memory_overall_mb}
-    return _Printed(session_ms, init, first, warmup, avg, (warm, main), size_mb, memory)
 
 
 def _stat(text: str, at: int) -> _Stat:

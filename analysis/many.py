@@ -25,6 +25,8 @@ ELSEWHERE = {
     "energy_meters": "which meter each machine has",
     "compression": "size, accuracy, time and memory of each technique",
     "quality": "how well configurations classify",
+    "agreement": "how they differ from the model itself",
+    "usage": "CPU and memory of runs over time",
     "phones": "batteries, power supplies and screens of phones",
     "sweeps": "times over batch and input sizes",
     "lab_questions": "what latency grows with",

@@ -88,8 +88,10 @@ COLUMNS: dict[str, str] = {
     "iteration_wall_us": LIST,  # last: tables/runs.csv goes without
 }
 
-# What a run was for. Only the first are repetitions; the others chose the iterations, or show where the time goes.
-MEASURE, PILOT, PROFILE = "measure", "pilot", "profile"
+# What a run was for. Only the first are repetitions; the others chose the iterations, show where the time goes, or say
+# what the model takes images for.
+MEASURE, PILOT, PROFILE, EVALUATE = "measure", "pilot", "profile", "evaluate"
+NO_REPETITION = (PILOT, PROFILE, EVALUATE)
 
 # What makes two runs repetitions of the same thing, beside campaign and host.
 CONFIGURATION = ("model", "variant", "runner", "threads", "delegate", "batch_size", "input_size")

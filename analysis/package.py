@@ -31,7 +31,7 @@ from analysis.crate import About, Author, Campaign, Content
 from analysis.document import TEMPLATES
 from analysis.errors import AnalysisError, exit_status
 from analysis.layout import HostLogs
-from analysis.names import PILOT, PROFILE
+from analysis.names import NO_REPETITION
 
 ROOT = Path(__file__).resolve().parent.parent
 _LIBRARIES = (*output.LIBRARIES, "jsonschema", "packaging", "rocrate")
@@ -164,7 +164,7 @@ def _about(dataset: Dataset, title: str | None, authors: Sequence[Author], licen
         raise AnalysisError(
             f"{', '.join(names)}: neither a run nor campaign.json says when it was measured, so the package has no date"
         )
-    kinds = runs["status"].mask(runs["phase"].isin((PILOT, PROFILE)), runs["phase"])  # of repetitions, their status
+    kinds = runs["status"].mask(runs["phase"].isin(NO_REPETITION), runs["phase"])  # of repetitions, their status
     statuses = ", ".join(f"{count} {kind}" for kind, count in kinds.value_counts().sort_index().items())
     description = (
         f"Inference benchmarks of {_list(runs['model'])} ({_list(runs['variant'])}) with {_list(runs['runner'])} on "

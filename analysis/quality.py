@@ -17,7 +17,9 @@ G-mean is the geometric mean of the recalls: Kubat and Matwin (1997) for two cla
 more. One class that is never found makes it 0.
 
 Two models on the same images are compared by the images that only one of them has right: McNemar (1947), as the exact
-binomial test (Dietterich 1998 on why pairs count). It does not say by how much they differ.
+binomial test (Dietterich 1998 on why pairs count). By how much they differ is a difference of shares of the same
+images, whose interval is that of Agresti and Min (2005): Wald's, with half an image more in each of the four cells, so
+that it has a width where no image tells them apart. The two come from different methods: the test decides.
 
 Wilson (1927), Probable inference, the law of succession, and statistical inference, J. Am. Stat. Assoc. 22, 209-212.
 Brown, Cai and DasGupta (2001), Interval estimation for a binomial proportion, Stat. Sci. 16, 101-133.
@@ -27,6 +29,7 @@ Kubat and Matwin (1997), Addressing the curse of imbalanced training sets: one-s
 Sun, Kamel and Wang (2006), Boosting for learning multiple classes with imbalanced class distribution, ICDM, 592-602.
 McNemar (1947), Note on the sampling error of the difference between correlated proportions or percentages,
 Psychometrika 12, 153-157.
+Agresti and Min (2005), Simple improved confidence intervals for comparing matched proportions, Stat. Med. 24, 729-740.
 Dietterich (1998), Approximate statistical tests for comparing supervised classification learning algorithms, Neural
 Comput. 10, 1895-1923.
 """
@@ -58,6 +61,8 @@ class Evaluation:
         evaluated_on: name of the data set; '' = not known.
         top_5_correct: images whose true class is among the five likeliest; None = not known.
         targets, predictions: class of each image, by number and in the same order; () = not known.
+        remark: what to know of the images, as who made their file says: that the model may have seen them.
+        file_sha256: of the file that holds the images; '' = not known.
     """
 
     confusion_matrix: NDArray[np.int64]
@@ -66,11 +71,43 @@ class Evaluation:
     top_5_correct: int | None = None
     targets: tuple[int, ...] = ()
     predictions: tuple[int, ...] = ()
+    remark: str = ""
+    file_sha256: str = ""
 
     @property
     def images(self) -> int:
         """How many images were classified."""
         return int(self.confusion_matrix.sum())
+
+
+def parse(told: object) -> Evaluation:
+    """What the line EDGEBENCH evaluation of a log tells. Raises ValueError where it tells no such thing: what it is."""
+    if not isinstance(told, dict) or not isinstance(told.get("classes"), list):
+        raise ValueError("it names no classes")
+    names = tuple(map(str, told["classes"]))
+    targets, predictions = (_classes(told.get(key), key) for key in ("labels", "predicted"))
+    texts = [told.get(key) for key in ("evaluated_on", "remark", "file_sha256")]
+    evaluated_on, remark, file_sha256 = (text if isinstance(text, str) else "" for text in texts)
+    counts = confusion_matrix(targets, predictions, len(names))
+    top_5 = told.get("top_5_correct")
+    if top_5 is not None and not (isinstance(top_5, int) and int(counts.trace()) <= top_5 <= len(targets)):
+        raise ValueError(f"top_5_correct is {top_5!r} of {len(targets)} images")
+    return Evaluation(
+        counts,
+        names,
+        evaluated_on=evaluated_on,
+        top_5_correct=top_5,
+        targets=targets,
+        predictions=predictions,
+        remark=remark,
+        file_sha256=file_sha256,
+    )
+
+
+def _classes(numbers: object, key: str) -> tuple[int, ...]:
+    if not isinstance(numbers, list) or not numbers or not all(type(number) is int for number in numbers):
+        raise ValueError(f"'{key}' is no list of classes")
+    return tuple(numbers)
 
 
 class Share(NamedTuple):
@@ -166,6 +203,31 @@ def agreement(predictions: Sequence[int], others: Sequence[int]) -> Share:
     """The share of images of which two models say the same, right or wrong. Raises ValueError where lengths differ."""
     one, other = _paired(predictions, others)
     return share(int((one == other).sum()), len(one))
+
+
+class Difference(NamedTuple):
+    """How much more often one model is right than another, as a share of the same images, with its 95 % interval.
+
+    NaN where there are no images.
+    """
+
+    value: float
+    ci_low: float
+    ci_high: float
+
+
+def difference(only_one: int, only_other: int, total: int) -> Difference:
+    """The one's share of `total` images less the other's, from how many only one of them has right.
+
+    Raises ValueError for counts that cannot be.
+    """
+    if min(only_one, only_other) < 0 or only_one + only_other > total:
+        raise ValueError(f"{only_one} and {only_other} of {total}")
+    if not total:
+        return Difference(math.nan, math.nan, math.nan)
+    more, images = only_one - only_other, total + 2
+    half = _Z * math.sqrt(only_one + only_other + 1 - more**2 / images) / images
+    return Difference(more / total, max(more / images - half, -1.0), min(more / images + half, 1.0))
 
 
 class McNemar(NamedTuple):

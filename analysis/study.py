@@ -20,7 +20,7 @@ import pandas as pd
 from analysis.campaign import Dataset
 from analysis.delegation import NOT_AT_ALL, ON_CPU, PARTLY
 from analysis.entries import Entries
-from analysis.names import COLUMNS, CONFIGURATION, INTEGER, METRICS, OUT_OF_MEMORY, PILOT, PROFILE, slug
+from analysis.names import COLUMNS, CONFIGURATION, INTEGER, METRICS, NO_REPETITION, OUT_OF_MEMORY, slug
 from analysis.stats import Sample
 
 SETTING = CONFIGURATION[2:]  # all of a configuration but model and variant
@@ -121,14 +121,18 @@ class Study:
 
     @cached_property
     def runs(self) -> pd.DataFrame:
-        """One row per process execution that was to be a repetition; pilot and profile runs are in the dataset only."""
-        other = self.dataset.runs["phase"].isin((PILOT, PROFILE)).to_numpy()
+        """One row per process execution that was to be a repetition; the others are in the dataset only."""
+        other = self.dataset.runs["phase"].isin(NO_REPETITION).to_numpy()
         return self.dataset.runs[~other].reset_index(drop=True) if other.any() else self.dataset.runs
 
     @cached_property
     def run_cells(self) -> list[Cell | None]:
         """The cell of each run; None where the log does not say which model it was."""
-        keys = zip(*(plain(self.runs[name]) for name in CELL), strict=True)
+        return self.cells_of_runs(self.runs)
+
+    def cells_of_runs(self, runs: pd.DataFrame) -> list[Cell | None]:
+        """The cell of each row of a part of the dataset's runs."""
+        keys = zip(*(plain(runs[name]) for name in CELL), strict=True)
         return [Cell(Machine(*k[:2]), k[2], k[3], self.place(Setting(*k[4:]))) if k[2] else None for k in keys]
 
     @cached_property

@@ -14,6 +14,7 @@ from typing import Any
 
 from protocol import (
     Call,
+    Classifier,
     Input,
     Model,
     Parameters,
@@ -71,7 +72,25 @@ def load(parameters: Parameters, shapes: Shapes) -> Model:
         functools.partial(prepare_inputs, interpreter),
         {"xnnpack": kernels > 0, "xnnpack_kernels": kernels},
         [idle] if parameters.use_xnnpack and not kernels else [],
+        classifier_of(interpreter),
     )
+
+
+def classifier_of(interpreter: Any) -> Classifier | None:
+    """Return how the model classifies images; None unless it has one input."""
+    inputs = interpreter.get_input_details()
+    if len(inputs) != 1:
+        return None
+    scale, zero_point = inputs[0]["quantization"]  # 0.0 and 0 where it takes floats
+    index, output = inputs[0]["index"], interpreter.get_output_details()[0]["index"]
+
+    def classify(images: Any) -> Any:
+        interpreter.set_tensor(index, images)
+        interpreter.invoke()
+        return interpreter.get_tensor(output)
+
+    quantization = (scale, zero_point) if scale else None
+    return Classifier(inputs[0]["shape"].tolist(), inputs[0]["dtype"].__name__, quantization, classify)
 
 
 def inputs_of(interpreter: Any) -> list[Input]:

@@ -20,12 +20,20 @@ in before, every time, as the original does (it leaves them in the cache: 2 % of
 the process is read outside the wall clock; garbage collection is off. The line EDGEBENCH timed says when the timed
 inferences began and ended, by the clock of /proc/uptime. Where EDGEBENCH_ENERGY_COUNTERS names files, what they held
 right before and right after is on the line EDGEBENCH energy_counters.
+
+With `--evaluate=` nothing is timed: the model, made ready as for measuring, classifies the images of a held-out file
+by the call that is measured, and the line EDGEBENCH evaluation says which class it took each of them for. The file is
+modelzoo's, of numpy.savez_compressed: `images` (n, height, width, channels) in uint8, `labels` (n) in int64, `classes`,
+their names, `scale` and `offset` (channels) in float32, `evaluated_on`, the data set, and `remark`. A float model takes
+images * scale + offset; a quantized input takes that / its scale + its zero point, rounded and clipped.
 """
 # ruff: noqa: B905  zip's strict= came with Python 3.10; hosts may be older.
 
 from __future__ import annotations
 
 import gc
+import hashlib
+import io
 import json
 import math
 import os
@@ -35,6 +43,7 @@ import resource
 import signal
 import sys
 import time
+import zipfile
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -54,6 +63,8 @@ usage: {name} --graph=MODEL.{suffix} [--name=value ...]
   --warmup_min_secs=0.5 seconds of warm-up, at least
 {own}  --input_layer=        names of all inputs, separated by commas; only together with --input_layer_shape
   --input_layer_shape=  their shapes, such as {shape}, separated by colons
+  --evaluate=           classify the images of this held-out file (a name without / is looked for beside the model)
+                        instead of measuring
   --help                print this
   --version             start the runtime and print its version as EDGEBENCH line
 Measures by the rules of TensorFlow's benchmark_model and prints its lines. Exit code 0 = measured.
@@ -64,6 +75,9 @@ EDGEBENCH_LISTED = 10_000
 
 HIDDEN_KB = 8192
 """Growth that a high-water mark may hide without a warning; the kernel's counts are not exact to the page."""
+
+TOP = 5
+"""Classes among which the true one may be; with as many or fewer in all, it always is."""
 
 COPIED_ONCE_BYTES = 1024
 """Inputs up to this size are copied in once: the call costs more than fetching a few cache lines again."""
@@ -96,7 +110,7 @@ class BenchmarkError(Exception):
 
 
 class Parameters(NamedTuple):
-    """Values of the flags, in benchmark_model's words and with its defaults; the last two are PyTorch's."""
+    """Values of the flags, in benchmark_model's words and with its defaults; the last three are our own."""
 
     graph: str = ""
     num_threads: int = -1
@@ -110,6 +124,7 @@ class Parameters(NamedTuple):
     input_layer_shape: str = ""
     compile: bool = False
     channels_last: bool = False
+    evaluate: str = ""
 
     @property
     def threads(self) -> int:
@@ -133,6 +148,22 @@ class Input(NamedTuple):
     shape: Sequence[int | None]
 
 
+class Classifier(NamedTuple):
+    """How a model takes images and says of which class they are.
+
+    Attributes:
+        shape: of a batch of images: (batch, height, width, channels).
+        dtype: numpy's name of the input's type.
+        quantization: scale and zero point of an input that is quantized; None: it takes floats.
+        classify: an inference; takes a batch, returns the model's first output, a score for each image and class.
+    """
+
+    shape: Sequence[int]
+    dtype: str
+    quantization: Sequence[float] | None
+    classify: Callable[[Any], Any]
+
+
 class Model(NamedTuple):
     """A model that is loaded and ready to run.
 
@@ -141,12 +172,15 @@ class Model(NamedTuple):
         prepare_inputs: gives the inputs values; returns what is to be called before each inference, if any.
         facts: what the line EDGEBENCH runner says of it beside the versions.
         notes: lines that the tool prints.
+        classifier: the same inference as a classifier's; None: this runner cannot evaluate, or the model has not one
+            input.
     """
 
     invoke: Call
     prepare_inputs: Callable[[], Call | None]
     facts: Mapping[str, Any]
     notes: Sequence[str] = ()
+    classifier: Classifier | None = None
 
 
 class Runner(NamedTuple):
@@ -222,6 +256,7 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "warmup_min_secs": parse_seconds,
     "input_layer": str,
     "input_layer_shape": str,
+    "evaluate": str,
 }
 
 # In the order in which benchmark_model prints them; num_threads has two names there.
@@ -240,6 +275,7 @@ ECHO = (
     ("use_xnnpack", "Use xnnpack"),
     ("compile", "Compile"),
     ("channels_last", "Channels last"),
+    ("evaluate", "Evaluate"),
 )
 
 
@@ -489,6 +525,105 @@ def identity(runner: Runner) -> dict[str, str]:
     return {"name": runner.name, "version": version, "python": platform.python_version(), "numpy": numpy.__version__}
 
 
+class HeldOut(NamedTuple):
+    """A held-out file, see above, and its sha256."""
+
+    images: Any
+    labels: Any
+    classes: Sequence[str]
+    scale: Any
+    offset: Any
+    evaluated_on: str
+    remark: str
+    sha256: str
+
+
+def read_held_out(path: Path) -> HeldOut:
+    """Read a held-out file.
+
+    Raises:
+        BenchmarkError: there is none, or it is no such file.
+    """
+    import numpy
+
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BenchmarkError(f"Could not open '{path}': {error.strerror}") from None
+    arrays = HeldOut._fields[:-1]
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:  # whose files are never pickles, as numpy.load's may be
+            found = {name: numpy.lib.format.read_array(io.BytesIO(archive.read(f"{name}.npy"))) for name in arrays}
+        texts = {name: found[name].tolist() for name in ("classes", "evaluated_on", "remark")}
+        held_out = HeldOut(**{**found, **texts}, sha256=hashlib.sha256(content).hexdigest())
+        images, labels, channels = held_out.images, held_out.labels, held_out.images.shape[-1:]
+        fits = images.ndim == 4 and len(images) == len(labels) > 0 and labels.min() >= 0
+        if not fits or labels.max() >= len(held_out.classes) or held_out.scale.shape != channels:
+            raise ValueError("its arrays do not fit together")
+    except (KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise BenchmarkError(f"{path} is no held-out file of modelzoo: {str(error).strip(chr(34))}") from None
+    return held_out
+
+
+def evaluate(classifier: Classifier, path: Path) -> dict[str, Any]:
+    """Return what the line EDGEBENCH evaluation says: of which class each image of a held-out file is taken to be.
+
+    Of equal scores the first class counts, as argmax does.
+
+    Raises:
+        BenchmarkError: the file cannot be read or does not fit the model, or an inference failed.
+    """
+    import numpy
+
+    file = read_held_out(path)
+    batch, *image = classifier.shape
+    if list(file.images.shape[1:]) != image:
+        raise BenchmarkError(
+            f"the model takes images of {'x'.join(map(str, image))} (height, width, channels), those of {path} are of "
+            f"{'x'.join(map(str, file.images.shape[1:]))}"
+        )
+    predicted, in_top = [], 0
+    for start in range(0, len(file.images), batch):
+        images, labels = file.images[start : start + batch], file.labels[start : start + batch]
+        values = numpy.zeros(classifier.shape, numpy.float32)
+        values[: len(images)] = images * file.scale.astype(numpy.float32) + file.offset.astype(numpy.float32)
+        try:
+            scores = numpy.asarray(classifier.classify(as_input(values, classifier)), numpy.float64)[: len(images)]
+        except Exception as error:  # runtimes have classes of their own
+            raise explained(error, "An inference failed") from None
+        if scores.shape != (len(images), len(file.classes)):
+            raise BenchmarkError(
+                f"the model's first output is of shape {scores.shape[1:]} for each image, while {path} has "
+                f"{len(file.classes)} classes"
+            )
+        if numpy.isnan(scores).any():
+            raise BenchmarkError(f"the model's scores of image {start} of {path}, or of those after it, are no numbers")
+        ranked = numpy.argsort(-scores, axis=1, kind="stable")[:, :TOP]
+        predicted += ranked[:, 0].tolist()
+        in_top += int((ranked == labels[:, None]).sum())
+    return {
+        "file": path.name,
+        "file_sha256": file.sha256,
+        "evaluated_on": file.evaluated_on,
+        "remark": file.remark,
+        "classes": file.classes,
+        "labels": file.labels.tolist(),
+        "predicted": predicted,
+        "top_5_correct": in_top if len(file.classes) > TOP else None,
+    }
+
+
+def as_input(values: Any, classifier: Classifier) -> Any:
+    """Return a batch of float32 images in the input's type."""
+    import numpy
+
+    if classifier.quantization is None:
+        return values.astype(classifier.dtype)
+    scale, zero_point = classifier.quantization
+    limits = numpy.iinfo(classifier.dtype)
+    return numpy.clip(numpy.rint(values / scale) + zero_point, limits.min, limits.max).astype(classifier.dtype)
+
+
 def listed_us(values_ns: Sequence[int]) -> list[float]:
     """Return the first durations in microseconds, for an EDGEBENCH line."""
     return [value / 1000 for value in values_ns[:EDGEBENCH_LISTED]]
@@ -551,6 +686,14 @@ def benchmark(runner: Runner, arguments: Sequence[str]) -> None:
     for text in model.notes:
         info(text)
     edgebench("runner", {**versions, **model.facts})
+    if parameters.evaluate:
+        if model.classifier is None:
+            raise BenchmarkError(f"--evaluate: with the runner {runner.name} this model cannot classify images")
+        gc.enable()  # nothing is timed, and some runtimes leave much behind
+        held_out = Path(parameters.evaluate)
+        beside = held_out if "/" in parameters.evaluate else Path(parameters.graph).parent / held_out
+        edgebench("evaluation", evaluate(model.classifier, beside))
+        return
 
     set_inputs, max_secs = model.prepare_inputs(), parameters.max_secs
     warmup, *_ = phase(model.invoke, set_inputs, parameters.warmup_runs, parameters.warmup_min_secs, max_secs)

@@ -19,12 +19,13 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from protocol import (
     Call,
+    Classifier,
     Input,
     Model,
     Parameters,
@@ -76,12 +77,35 @@ def load(parameters: Parameters, shapes: Shapes) -> Model:
         raise explained(error, f"Failed to load model {parameters.graph}") from None
     info(f"Loaded model {parameters.graph}")
     inputs = [Input(index, *each) for index, each in enumerate(described.pop("inputs"))]
+    quantizations = described.pop("input_quantization", [None])
     tensors = [aligned_zeros(shape, wanted.dtype) for wanted, shape in zip(inputs, asked_shapes(inputs, shapes))]
+    invoke = functools.partial(executable["main"], *map(tvm_ffi.from_dlpack, tensors))
     return Model(
-        functools.partial(executable["main"], *map(tvm_ffi.from_dlpack, tensors)),
+        invoke,
         functools.partial(prepare_inputs, inputs, tensors),
         {"threads": parameters.threads, **described},
+        classifier=classifier_of(inputs, tensors, quantizations, invoke),
     )
+
+
+def classifier_of(
+    inputs: Sequence[Input],
+    tensors: Sequence[Any],
+    quantizations: Sequence[Sequence[float] | None],
+    invoke: Callable[[], Any],
+) -> Classifier | None:
+    """Return how the library classifies images; None unless it has one input."""
+    import numpy
+
+    if len(inputs) != 1:
+        return None
+
+    def classify(images: Any) -> Any:
+        numpy.copyto(tensors[0], images)
+        outputs = invoke()
+        return numpy.from_dlpack(outputs if hasattr(outputs, "__dlpack__") else outputs[0])
+
+    return Classifier(tensors[0].shape, inputs[0].dtype, quantizations[0], classify)
 
 
 def aligned_zeros(shape: Sequence[int], dtype: str) -> Any:

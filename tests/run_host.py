@@ -77,9 +77,13 @@ class Host:
         timeout_s: int = 60,
         repetitions: int = 1,
         campaign: dict | None = None,
+        held_out: bool = False,
         **settings,
     ):
-        """Put script and plan there. `campaign`: its settings, where they are not those of one variant's fixed loop."""
+        """Put script and plan there.
+
+        `campaign`: its settings, where they are not those of one variant's fixed loop. `held_out`: there are images.
+        """
         asked = {
             "models": models,
             "variants": ["float32"],
@@ -98,6 +102,9 @@ class Host:
             for name in models
             for variant in asked["variants"]
         ]
+        if held_out:
+            images = [{"model": name, "variant": plan.HELD_OUT, "file": f"{name}.held_out.npz"} for name in models]
+            entries += [image | {"format": "npz", "sha256": "0" * 64} for image in images]
         for entry in entries:
             (self.run_dir / "models" / entry["file"]).touch()
         roots = {f"__benchmark_run_{root}": str(self.machine / root) for root in ("sys", "proc")}

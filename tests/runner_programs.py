@@ -24,14 +24,17 @@ SHORT = ("--num_runs=3", "--min_secs=0", "--warmup_min_secs=0")
 TIMEOUT_S = 300
 
 
-def start(program: Path, *arguments: str, before: str = "", **environment: str) -> subprocess.CompletedProcess:
+def start(
+    program: Path, *arguments: str, before: str = "", python: Path | str = sys.executable, **environment: str
+) -> subprocess.CompletedProcess:
     """Run a runner from a shell, as hosts do: a large parent would leave its memory mark on the process.
 
     Args:
         before: what the shell does first.
+        python: what runs it.
         environment: more of it.
     """
-    command = ["sh", "-c", f'{before}\n"$@"; exit $?', "sh", sys.executable, str(program), *arguments]
+    command = ["sh", "-c", f'{before}\n"$@"; exit $?', "sh", str(python), str(program), *arguments]
     environment = os.environ | environment
     return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env=environment)
 

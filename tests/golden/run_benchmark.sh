@@ -18,6 +18,9 @@
 # A run that the machine disturbed is kept, with `invalid=<reason>` in its sidecar. When the plan is through, such runs, and
 # failed ones of configurations that worked at least once, are repeated as <run>.retry1, <run>.retry2, ...
 #
+# A run of phase evaluate says what the model takes images for. That is the same on a machine that is hot, busy or throttled, so
+# it does not wait for that to pass, nor is it invalid for it.
+#
 # With a maximum of repetitions above the minimum a configuration whose mean and speedups are known well enough, or that had no
 # valid run so far, leaves the blocks that follow, and stopping.tsv says when and why. After a pilot, the first lines of the plan,
 # iterations.tsv says how many iterations a process has from then on. Both stand once they are written. They need awk; without
@@ -366,7 +369,7 @@ find_sensors() {
   done
   pi_throttled=$sys/devices/platform/soc/soc:firmware/get_throttled
   in_time='' vcgencmd='' thermal_status='' cpu_temperature='' battery_temperature=''
-  # By what it prints: toybox's exit codes of what ends at once have been seen to be wrong.
+  # By what it prints, like all that runs in time: toybox's exit codes of what ends at once have been seen to be wrong.
   [ "$(timeout 2 echo yes 2>/dev/null)" != yes ] || in_time='timeout 2'
   if command -v vcgencmd >/dev/null 2>&1; then # it has been seen to hang, and to be there without working
     vcgencmd="$in_time vcgencmd"
@@ -393,8 +396,8 @@ find_sensors() {
 ask_pi() { # answer: what the firmware says to $@, behind the `=`; fails where nobody answers
   [ -n "$vcgencmd" ] || return 1
   # shellcheck disable=SC2086
-  answer=$($vcgencmd "$@" 2>/dev/null) || return 1
-  case $answer in *=?*) answer=${answer#*=} ;; *) return 1 ;; esac
+  answer=$($vcgencmd "$@" 2>/dev/null)
+  case $answer in error=*) return 1 ;; *=?*) answer=${answer#*=} ;; *) return 1 ;; esac
 }
 
 set_throttled() { # throttled: bits 0-3 now, 16-19 since boot: under-voltage, capped, throttled, soft limit; '' = not known
@@ -724,7 +727,7 @@ read_meter() { # reading: value,value,... in the order of meter_names; fails whe
 
 read_pmic() { # rails: name,name,...; reading: the current of each in A, and its voltage in V
   # shellcheck disable=SC2086
-  answer=$($vcgencmd pmic_read_adc 2>/dev/null) || return 1
+  answer=$($vcgencmd pmic_read_adc 2>/dev/null)
   currents='' voltages=' ' rail='' rails='' reading=''
   for word in $answer; do # 3V7_WL_SW_A current(0)=0.00195185A ... 3V7_WL_SW_V volt(8)=3.71822200V
     case $word in
@@ -797,6 +800,7 @@ set_unfit() {
       hot="$((temperature / 1000)) C, above $max_temperature_c C${hot:+; $hot}"
   fi
   set_throttled
+  if [ "$phase" = evaluate ]; then hot=$flat busy=$short && return 0; fi
   set_held_back "${throttled:-0}"
   [ -z "$held_back" ] || hot="${hot:+$hot; }the machine is held back: $held_back"
   { read -r _ _ _ processes _ <"$proc/loadavg"; } 2>/dev/null || return 0
@@ -1151,7 +1155,7 @@ measure() {
   put_known unfit "$hot${hot:+${busy:+; }}$busy"
   [ "$boot_id" = - ] || put boot_id "$boot_id"
   write_progress
-  [ "$idle_due" = no ] || [ -n "$hot$busy" ] || measure_idle
+  [ "$idle_due" = no ] || [ -n "$hot$busy" ] || [ "$phase" = evaluate ] || measure_idle
   put_machine_state before
   ticks_before=$ticks swapped_before=$pages_swapped count_before=$throttle_count governor_before=$current_governor throttled_before=$throttled
   swap_free_before=$swap_free_kb oom_kills_before=$oom_kills
@@ -1179,7 +1183,7 @@ measure() {
   set_free_kb
   set_failure
   reasons='' checks=''
-  [ "$exit_code" -ne 0 ] || [ -n "$failure" ] || set_reasons
+  [ "$exit_code" -ne 0 ] || [ -n "$failure" ] || [ "$phase" = evaluate ] || set_reasons
   put_known checks "$checks"
   put_known invalid "$reasons"
   case $failure in 'out of memory'*) leave_plan ;; esac # on record before the run counts
@@ -1583,7 +1587,7 @@ leave_plan() { # the configuration of this run, which found no memory: nor would
   case $phase$retry in
     pilot) left_in=0 ;;
     measure) left_in=$block ;;
-    *) left_in=$max_repetitions ;; # profiles and repeats come after all blocks
+    *) left_in=$max_repetitions ;; # profiles, evaluations and repeats come after all blocks
   esac
   leaver=$configuration
   n=$(n=0; for_each_line count_ok; echo "$n")

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from analysis.campaign import read
 from analysis.check import violations
 from tests.playing import ROOT, environment, play, tiny_campaign
+from tests.unit import colours
 
 HOST = "this-machine"
 
@@ -134,6 +136,12 @@ def test_a_play_that_is_killed_goes_on_where_it_was(settings, tmp_path):
 
 
 def test_a_host_that_lost_its_directory_measures_only_what_is_not_home(settings, tmp_path):
+    """The last run, which is lost, is one that classifies images."""
+    (tmp_path / "networks").mkdir()
+    for model in (ROOT / "tests/data/models").glob("colours.*.tflite"):
+        shutil.copy(model, tmp_path / "networks")
+    colours.write(tmp_path / "networks/colours.held_out.npz")
+    settings |= {"campaign_models": ["colours"], "benchmark_models_source_dir": str(tmp_path / "networks")}
     settings["campaign_name"] = "demo"
     site(settings)
     home = tmp_path / f"logs/demo/{HOST}"
@@ -148,6 +156,11 @@ def test_a_host_that_lost_its_directory_measures_only_what_is_not_home(settings,
     after = files(home / "runs")
     assert {name: after[name] for name in before} == before
     assert set(after) - set(before) == {path.name for path in lost}
+    found = read([tmp_path / "logs"])
+    assert found.runs["phase"].value_counts().to_dict() == {"measure": 4, "evaluate": 2}
+    assert {(*one.predictions,) for one in found.evaluations.values()} == {(*colours.COLOURS,)}
+    assert len(found.evaluations) == 2
+    assert violations([tmp_path / "logs"]) == []
 
 
 @pytest.mark.parametrize(

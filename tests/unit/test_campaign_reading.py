@@ -390,6 +390,77 @@ def test_pilot_and_profile_runs_are_no_repetitions(pi, phase, reason, where):
     assert read([pi]).runs.iloc[0]["status"] == "failed"
 
 
+EVALUATED = """INFO: STARTING!
+INFO: Log parameter values verbosely: [0]
+INFO: Num threads: [4]
+INFO: Graph: [models/MobileNet.float32.tflite]
+INFO: Signature to run: []
+INFO: #threads used for CPU inference: [4]
+INFO: Evaluate: [MobileNet.held_out.npz]
+INFO: Loaded model models/MobileNet.float32.tflite
+INFO: The input model file size (MB): 16.8617
+INFO: Initialized session in 12.345ms.
+EDGEBENCH runner={"name": "litert", "version": "2.3.0"}
+EDGEBENCH evaluation={"file": "MobileNet.held_out.npz", "file_sha256": "ab12", "evaluated_on": "digits", "remark": "",\
+ "classes": ["a", "b", "c"], "labels": [0, 1, 2, 2], "predicted": [0, 1, 2, 1], "top_5_correct": null}
+""".replace("\\\n", "")
+
+
+@pytest.fixture
+def evaluated(pi):
+    """The sidecar of a run that classified images, and its log beside it."""
+    meta = pi / "runs" / LOG.replace(".log", ".meta")
+    edit(meta, "repetition=1\n", "repetition=1\nphase=evaluate\n")
+    (pi / "runs" / LOG).write_text(EVALUATED)
+    return meta
+
+
+def test_a_run_that_classified_images_is_ok_and_no_repetition(pi, evaluated):
+    edit(
+        evaluated, "after.throttled=0x0", "after.throttled=0x50005"
+    )  # it classifies alike on a machine that is held back
+    dataset = read([pi])
+    row = dataset.runs.iloc[0]
+    assert (row["phase"], row["status"], row["reason"], row["warnings"]) == ("evaluate", "ok", "", "")
+    assert (row["init_time_ms"], row["model_size_mb"]) == (12.345, 16.8617)
+    assert row[list(METRICS)].drop("init_time_ms").isna().all()
+    [(key, found)] = dataset.evaluations.items()
+    assert key == ("demo", "pi", row["log"])
+    assert (found.class_names, found.evaluated_on, found.file_sha256) == (("a", "b", "c"), "digits", "ab12")
+    assert (found.targets, found.predictions, found.top_5_correct) == ((0, 1, 2, 2), (0, 1, 2, 1), None)
+    assert found.confusion_matrix.tolist() == [[1, 0, 0], [0, 1, 0], [0, 1, 1]]
+    assert [*Study(dataset).runs["log"]] == [*dataset.runs["log"][1:]]
+
+
+def test_without_a_sidecar_the_log_says_that_it_classified(tmp_path):
+    (tmp_path / "board").mkdir()
+    (tmp_path / "board/run.log").write_text(EVALUATED)
+    dataset = read([tmp_path])
+    assert dataset.runs[["phase", "status", "model"]].to_numpy().tolist() == [["evaluate", "ok", "MobileNet"]]
+    assert [found.images for found in dataset.evaluations.values()] == [4]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ('"predicted": [0, 1, 2, 1]', '"predicted": [0, 1, 2]', "(4 and 3 images are not the same images)"),
+        ('"predicted": [0, 1, 2, 1]', '"predicted": [0, 1, 2, 3]', "(a class is not one of 0 to 2)"),
+        ('"predicted": [0, 1, 2, 1]', '"predicted": [0, 1, 2, "b"]', "('predicted' is no list of classes)"),
+        ('"top_5_correct": null', '"top_5_correct": 2', "(top_5_correct is 2 of 4 images)"),
+        ('"classes": ["a", "b", "c"], ', "", "(it names no classes)"),
+        (', "top_5_correct": null}', "", "the line 'EDGEBENCH evaluation' is garbled or cut short"),
+    ],
+)
+def test_a_line_that_tells_no_classes_is_a_failed_run_and_said(pi, evaluated, old, new, reason):
+    edit(pi / "runs" / LOG, old, new)
+    dataset = read([pi])
+    row = dataset.runs.iloc[0]
+    assert (row["phase"], row["status"]) == ("evaluate", "failed")
+    assert row["reason"].endswith(reason)
+    assert f"{row['log']}: classified nothing: {row['reason']}" in dataset.problems
+    assert not dataset.evaluations
+
+
 def test_what_the_host_checked_itself_is_not_checked_again(pi):
     edit(pi / "runs" / LOG, "Num threads: [4]", "Num threads: [4]\nINFO: Min num runs: [125]")
     assert one(pi)["reason"] == "only 124 of 125 iterations: the tool gave up at its time limit"

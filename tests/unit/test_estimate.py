@@ -87,6 +87,24 @@ def test_files_for_other_cpus_do_not_count(tmp_path):
     assert totals == [20, 10, 0]
 
 
+def test_images_are_classified_once_beyond_the_blocks(tmp_path):
+    settings = {"models": ["FireNet"], "variants": ["float32"], "max_repetitions": 2}
+    names = [("float32", "tflite"), ("held_out", "npz")]
+    entries = [{"model": "FireNet", "variant": v, "format": f, "file": f"{v}.{f}", "sha256": ""} for v, f in names]
+    without, found = (estimated(tmp_path, 0.15, models, **settings) for models in (entries[:1], entries))
+    assert (without["total"], found["total"]) == (4, 5)
+    assert found["left_s"] == pytest.approx(5 * found["run_s"] + 1000 * 0.015 / 0.15, abs=1)
+    put_run(tmp_path, 1)
+    put_run(tmp_path, 5, phase="evaluate", end_uptime_s="1900.25")
+    assert estimated(tmp_path, 0.15, entries, **settings) | {"total": 5} == {
+        "total": 5,
+        "left": 3,
+        "run_s": 10.0,
+        "left_s": 30,
+        "basis": "measured",
+    }
+
+
 def test_an_app_takes_its_time_to_start(tmp_path):
     settings = {"runners": ["benchmark_model", "benchmark_apk"], "delegates": ["default", "gpu"], "models": ["FireNet"]}
     by_runner = {runner: estimated(tmp_path, **settings | {"runners": [runner]}) for runner in settings["runners"]}
@@ -136,7 +154,7 @@ def test_a_run_takes_what_the_tools_rule_says(tmp_path, model, speed_gmac_s, fla
 def test_loading_pytorch_and_compiling_take_their_time(tmp_path):
     changes = {"models": ["VGG19"], "runners": ["torch"], "flags": "--num_runs=10 --max_secs=1000"}
     eager = estimated(tmp_path, 19.6, variants=["float32", "channels_last"], **changes)["run_s"]
-    assert eager == estimate.TORCH_LOAD_S + 1 + 10
+    assert eager == estimate.LOAD_S_OF["torch"] + 1 + 10
     compiled = estimated(tmp_path, 19.6, variants=["compiled", "compiled_channels_last"], **changes)["run_s"]
     assert compiled == eager + estimate.COMPILE_S
 

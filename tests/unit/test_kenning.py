@@ -80,6 +80,7 @@ def test_accuracy_and_use_of_the_machine():
     assert (evaluation.images, evaluation.top_5_correct, evaluation.evaluated_on) == (155, 155, "PetDataset")
     assert evaluation.class_names == ("Abyssinian", "american_bulldog", "pug")
     assert (evaluation.targets, evaluation.predictions) == ((1, 0), (2, 0))
+    assert (usage.of, usage.memory_mb) == ("machine", None)
     assert usage.time_s == pytest.approx((0.1, 0.2, 0.3, 0.4, 0.5))
     assert usage.cpu_percent == (75.0, 75.5, 76.0, 76.5, 77.0), "the mean of all CPUs, without the first sample"
     assert usage.memory_percent == (9.1, 9.2, 9.2, 9.2, 9.3)

@@ -127,6 +127,66 @@ def test_a_pilot_comes_first_profiles_last_and_the_blocks_between_are_as_without
     assert names == sorted(set(names))
 
 
+SCENARIO = {
+    "models": ["DigitCNN", "Old"],
+    "variants": ["float32", "compiled", "int8"],
+    "runners": ["litert", "keras", "benchmark_model"],
+    "delegates": ["default", "none"],
+    "batch_sizes": [8, 1],
+    "threads": [4, 1],
+    "max_repetitions": 1,
+    "flags": "",
+}
+IMAGES = entry("DigitCNN.held_out.npz", input_size=32)
+
+
+def scenario(*images, **changes):
+    files = [entry(f"{model}.float32.keras", input_size=32) for model in SCENARIO["models"]]
+    files += [
+        entry(f"{model}.{variant}{f'.b{batch}' if batch > 1 else ''}.tflite", batch, 32)
+        for model in SCENARIO["models"]
+        for variant in ("float32", "int8")
+        for batch in (1, 8)
+    ]
+    return plan.build("pi5", SCENARIO | changes, [*files, *images], seed=42, timeout_s=600)
+
+
+def test_each_runner_and_file_is_evaluated_once_at_the_end_where_there_are_images():
+    rows = scenario(IMAGES)
+    evaluated = [row for row in rows if row["phase"] == "evaluate"]
+    assert rows[-len(evaluated) :] == evaluated
+    assert rows[: -len(evaluated)] == scenario() == scenario(IMAGES, evaluate=False), "the blocks are as without them"
+    # keras reads one file for all batch sizes, in two ways; a TFLite file has one.
+    assert {row["run"].partition("_")[2] for row in evaluated} == {
+        "DigitCNN.float32.keras.t4_evaluate",
+        "DigitCNN.compiled.keras.t4_evaluate",
+        "DigitCNN.float32.litert.t4_evaluate",
+        "DigitCNN.float32.litert.t4.b8_evaluate",
+        "DigitCNN.int8.litert.t4_evaluate",
+        "DigitCNN.int8.litert.t4.b8_evaluate",
+    }
+    assert len(evaluated) == 6
+    by_run = {row["run"].partition("_")[2]: row for row in evaluated}
+    assert by_run["DigitCNN.compiled.keras.t4_evaluate"]["flags"] == (
+        "--num_threads=4 --compile=true --evaluate=DigitCNN.held_out.npz"
+    )
+    assert {(row["block"], row["repetition"], row["timeout_s"]) for row in evaluated} == {(0, 1, 3600)}
+    names = [row["run"] for row in rows]
+    assert names == sorted(set(names))
+
+
+def test_images_of_another_size_are_not_for_a_model():
+    assert {row["phase"] for row in scenario(IMAGES, input_sizes=[32])} == {"measure", "evaluate"}
+    other = entry("DigitCNN.held_out.s64.npz", input_size=64)
+    assert {row["phase"] for row in scenario(other, input_sizes=[32])} == {"measure"}
+
+
+def test_a_batch_for_keras_has_its_channels_last():
+    rows = {row["batch_size"]: row for row in scenario() if row["runner"] == "keras" and row["variant"] == "float32"}
+    assert rows[8]["flags"].endswith(" --input_layer=input --input_layer_shape=8,32,32,3")
+    assert "input_layer" not in rows[1]["flags"]
+
+
 # --- Batch sizes, input sizes, formats --------------------------------------------------------------------------------
 
 
@@ -282,7 +342,10 @@ def test_each_model_is_measured_where_there_is_a_file_of_it():
 def test_files_for_any_cpu_are_everywhere():
     files = [*LIBRARIES, entry("FireNet.float32.tflite", 1), entry("FireNet.held_out.npz")]
     rows = libraries(files, None, runners=["litert", "tvm"])
-    assert [row["model_file"] for row in rows] == ["FireNet.float32.tflite"]
+    assert [(row["phase"], row["model_file"]) for row in rows] == [
+        ("measure", "FireNet.float32.tflite"),
+        ("evaluate", "FireNet.float32.tflite"),
+    ]
     assert [each["file"] for each in plan.for_host(files, PI)] == [
         "FireNet.float32_untuned.cortex-a72.so",
         "FireNet.float32.tflite",
@@ -401,7 +464,7 @@ def test_every_machine_to_be_leased_says_what_tvm_compiles_for():
         ({"batch_sizes": []}, "nothing to measure: .*campaign_batch_sizes must not be empty"),
         (
             {"variants": ["float32", "compiled"]},
-            "'compiled' in campaign_variants goes with nothing else that is asked for: .*only torch has compiled",
+            "'compiled' in campaign_variants goes with nothing else that is asked for: .*torch also has compiled",
         ),
         (
             {"delegates": ["none"], "runners": ["litert", "torch"]},

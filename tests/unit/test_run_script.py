@@ -349,3 +349,28 @@ def test_shellcheck_has_nothing_to_say():
         [shellcheck, str(ROOT / "tests/golden/run_benchmark.sh")], capture_output=True, text=True, check=False
     )
     assert done.stdout == ""
+
+
+def test_a_model_is_evaluated_once_at_the_end_whatever_the_machine_is_like(host, monkeypatch):
+    monkeypatch.setattr("ansible_collections.edgebench.testbed.plugins.module_utils.plan.EVALUATING_RUNNERS", ("fake",))
+    host.put("sys/class/thermal/thermal_zone0/type", "x86_pkg_temp")
+    host.put("sys/class/thermal/thermal_zone0/temp", "90000")
+    count = "sys/devices/system/cpu/cpu0/thermal_throttle/package_throttle_count"
+    host.put(count, "1")
+    hot = {"benchmark_run_max_temperature_c": 80, "benchmark_run_max_cooldown_s": 0, "benchmark_run_retries": 0}
+    host.prepare(["ok", "crash"], held_out=True, **hot)
+    host.during("ok", f'echo "$$" >"$machine/{count}"')
+    assert host().returncode == 0
+    measured, evaluated = host.sidecars_of("ok")
+    assert "above 80 C" in measured["unfit"]
+    assert "throttle counters went up" in measured["invalid"]
+    assert (evaluated["phase"], evaluated["block"], evaluated["exit_code"]) == ("evaluate", "0", "0")
+    assert evaluated["timeout_s"] == "360"
+    assert evaluated["argv"].endswith(" --num_threads=1 --num_runs=2 --evaluate=ok.held_out.npz")
+    assert not evaluated.keys() & {"unfit", "invalid", "checks"}
+    assert [run["exit_code"] for run in host.sidecars_of("crash")] == ["3", "3"]
+    assert host.done() == {"finished": 4, "failed": 2, "invalid": 1, "repeated": 0, "total": 4}
+    before = host.mtimes()
+    (host.run_dir / "DONE").unlink()
+    assert host().returncode == 0
+    assert host.mtimes() == before

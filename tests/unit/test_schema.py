@@ -147,7 +147,7 @@ def test_what_the_kit_notes_of_leases_is_valid(tmp_path):
 
 def test_what_the_kit_records_of_a_campaign_is_valid(tmp_path):
     settings = json.loads((CAMPAIGNS / "logs/demo/campaign.json").read_text())["settings"]
-    settings |= {"target_percent": 1, "iterations": "auto", "pilot_runs": 3, "op_profiling": False}
+    settings |= {"target_percent": 1, "iterations": "auto", "pilot_runs": 3, "op_profiling": False, "evaluate": True}
     settings |= {"batch_sizes": [1, 8], "input_sizes": []}
     model = {"model": "image", "variant": "int8", "file": "image.int8.tflite", "sha256": "0" * 64, "url": None}
     model |= {
@@ -168,7 +168,7 @@ def test_files_of_adaptive_campaigns_are_valid_and_need_not_be_there(demo):
     (demo / "pi/iterations.tsv").write_text(ITERATIONS)
     (demo / "pi/stopping.tsv").write_text(STOPPING)
     header, first, *lines = (demo / "pi/plan.tsv").read_text().splitlines()
-    phases = ["phase", "pilot", *(["measure"] * (len(lines) - 1)), "profile"]
+    phases = ["phase", "pilot", *(["measure"] * (len(lines) - 2)), "profile", "evaluate"]
     rows = [line.split("\t") for line in (header, first, *lines)]
     rows = [[*row[:3], phase, *row[3:]] for row, phase in zip(rows, phases, strict=True)]
     (demo / "pi/plan.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))

@@ -9,6 +9,7 @@ import pytest
 
 from analysis.logs import parse
 from tests.runner_programs import RUNNERS, SHORT, edgebench, packages, start, tvm_networks
+from tests.unit import colours
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +50,13 @@ def test_the_compiler_is_not_loaded(networks):
     # It takes seconds to load, and 200 MB.
     log = measure(networks / "image.so", *SHORT)
     assert edgebench(log)["memory"]["start_rss_kb"] < 100_000
+
+
+def test_images_are_quantized_and_classified(networks):
+    colours.write(networks / "it.npz")
+    values = edgebench(measure(networks / "colours.so", "--evaluate=it.npz"))
+    assert values["evaluation"]["predicted"] == colours.COLOURS
+    assert "input_quantization" not in values["runner"]
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,12 @@ def main() -> None:
     def convolution(x):
         return tf.nn.relu(tf.nn.conv2d(x, kernel, strides=2, padding="SAME"))
 
+    # One of seven colours: the nearest to the mean of the image, by x.c - c.c / 2.
+    colours = np.array([[k & 1, k >> 1 & 1, k >> 2 & 1] for k in range(7)], np.float32)
+
+    def nearest(x):
+        return tf.matmul(tf.reduce_mean(x, [1, 2]), colours.T) - (colours**2).sum(1) / 2
+
     models = {
         "dense.float32": convert([1, 16], tf.float32, dense),
         "convolution.float32": convert([1, 8, 8, 3], tf.float32, convolution),
@@ -49,6 +55,8 @@ def main() -> None:
         # Some tenths of a millisecond: long enough to be measured, short enough for a test.
         "image.float32": convert([1, 128, 128, 3], tf.float32, convolution),
         "image.int8": convert([1, 128, 128, 3], tf.float32, convolution, int8=True),
+        "colours.float32": convert([1, 8, 8, 3], tf.float32, nearest),
+        "colours.int8": convert([1, 8, 8, 3], tf.float32, nearest, int8=True),
         "lookup.int32": convert([1, 5], tf.int32, lambda x: tf.gather(table, x)),
         "add.int64": convert([1, 4], tf.int64, lambda x: x + 1),
         # Any batch: the first dimension is -1.

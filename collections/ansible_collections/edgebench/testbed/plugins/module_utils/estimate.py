@@ -1,9 +1,9 @@
 # Copyright the edgebench developers. Apache-2.0.
 """How long a host's runs will take: rough, to choose the length of a lease by, and for nothing else.
 
-Once runs of the host are home, the mean of those that are no pilots counts. Before that it is benchmark_model's rule
-(``runners/litert.py``), with an inference that takes the multiply-adds of its batch / the machine's speed. Quantized
-variants count like float32, so that a lease is rather too long than too short.
+Once runs of the host are home, the mean of those counts that are no pilots and evaluate nothing. Before that it is
+benchmark_model's rule (``runners/litert.py``), with an inference that takes the multiply-adds of its batch / the
+machine's speed. Quantized variants count like float32, so that a lease is rather too long than too short.
 """
 
 from __future__ import annotations
@@ -46,11 +46,12 @@ UNKNOWN_GMACS = 20.0
 LOAD_S = 1.0
 """From a run's start to its first inference, and what the script does between two runs."""
 
-TORCH_LOAD_S = 5.0
-"""The same with the runner torch: importing PyTorch takes most of it."""
+LOAD_S_OF = {"torch": 5.0, "keras": 5.0, "benchmark_apk": 4.0}
+"""The same with other runners: importing PyTorch or TensorFlow takes most of it; Android starts an app, and its log is
+watched to the end."""
 
-APP_LOAD_S = 4.0
-"""The same with the runner benchmark_apk: Android starts the app, and its log is watched to the end."""
+EVALUATION_IMAGES = 1000
+"""Classified by a run that evaluates, at most."""
 
 COMPILE_S = 60.0
 """What torch.compile takes in every process, of networks of this size: tens of seconds."""
@@ -95,7 +96,8 @@ def estimate(
         EstimateError: the speed is not above 0, or a flag that says how long a run lasts is no number.
     """
     configurations = plan.on_host(plan.combinations(settings, models), models, target)
-    total = sum(len(members) for *_, members in plan.phases(settings, configurations))
+    parts = plan.phases(settings, configurations, models)
+    total = sum(len(members) for *_, members in parts)
     most = int(settings["max_repetitions"])
     sidecars = [_sidecar(path) for path in sorted(home.glob("runs/*.meta"))]
     needless = sum(most - block for block in _left_after(home / "stopping.tsv"))
@@ -118,9 +120,22 @@ def estimate(
         "total": total,
         "left": left,
         "run_s": round(run_s, 1),
-        "left_s": math.ceil(left * run_s),
+        "left_s": math.ceil(left * run_s + _images_s(parts, sidecars, models, speed_gmac_s)),
         "basis": basis,
     }
+
+
+def _images_s(
+    parts: Sequence[tuple[str, int, int, list[dict[str, Any]]]],
+    sidecars: Sequence[dict[str, str]],
+    models: Sequence[dict[str, Any]],
+    speed_gmac_s: float,
+) -> float:
+    """Seconds that runs which evaluate, and are not home, take beyond others; 0 where the speed is not known."""
+    members = [each for phase, *_, members in parts if phase == "evaluate" for each in members]
+    home = sum(sidecar.get("phase") == "evaluate" for sidecar in sidecars)
+    images_gmacs = (EVALUATION_IMAGES * gmacs(each["model"], each["input_size"], models) for each in members[home:])
+    return sum(images_gmacs) / speed_gmac_s if speed_gmac_s > 0 else 0.0
 
 
 def gmacs(model: str, input_size: int | None, models: Sequence[dict[str, Any]]) -> float:
@@ -146,10 +161,11 @@ def _by_weights(entries: Sequence[dict[str, Any]]) -> float:
 
 def _load_s(configuration: dict[str, Any]) -> float:
     """Seconds of one run before its warm-up."""
+    load_s = LOAD_S_OF.get(configuration["runner"], LOAD_S)
     if configuration["runner"] != "torch":
-        return APP_LOAD_S if configuration["runner"] == "benchmark_apk" else LOAD_S
+        return load_s
     flags = plan.VARIANT_FLAGS["torch"].get(configuration["variant"], "")
-    return TORCH_LOAD_S + (COMPILE_S if "--compile=true" in flags.split() else 0)
+    return load_s + (COMPILE_S if "--compile=true" in flags.split() else 0)
 
 
 def _inferences_s(inference_s: float, limits: dict[str, float]) -> float:
@@ -187,8 +203,8 @@ def _sidecar(path: Path) -> dict[str, str]:
 
 
 def _measured_s(sidecar: dict[str, str]) -> float | None:
-    """Seconds that a run took, with its waiting; None where it does not tell, and for pilots: they are short."""
-    if sidecar.get("phase") == "pilot":
+    """Seconds that a run took, with its waiting; None where it does not tell, and for those that take another time."""
+    if sidecar.get("phase") in ("pilot", "evaluate"):
         return None
     try:
         return float(sidecar["end_uptime_s"]) - float(sidecar["start_uptime_s"]) + float(sidecar.get("waited_s", 0))

@@ -4,7 +4,8 @@
 A plan is made of blocks. A block holds every configuration once, in an order drawn anew for it, so that slow drift of
 the machine meets all configurations alike and a comparison can be paired block by block (randomised complete blocks).
 Before the blocks may come a pilot, from which the host chooses the iterations of a process, and after them one run of
-each configuration with its operators profiled. Neither is a repetition.
+each configuration with its operators profiled, and one of each runner and file that classifies held-out images. None of
+these is a repetition.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ COLUMNS = (
     "flags",
 )
 
-DEFAULTS = {"batch_sizes": [1], "input_sizes": []}
+DEFAULTS = {"batch_sizes": [1], "input_sizes": [], "evaluate": True}
 """Of settings that campaigns of earlier kits do not have. No input sizes: each model's own."""
 
 TFLITE = "tflite"
-FORMATS = {"torch": "pt2", "onnxruntime": "onnx", "tvm": "so"}
+FORMATS = {"torch": "pt2", "onnxruntime": "onnx", "tvm": "so", "keras": "keras"}
 """The files that a runner reads, where they are not TFLite's."""
 
-ANY_BATCH = ("pt2", "onnx")
+ANY_BATCH = ("pt2", "onnx", "keras")
 """Formats whose files take any batch size."""
 
 VARIANT_FLAGS = {
@@ -50,7 +51,8 @@ VARIANT_FLAGS = {
         "compiled": "--compile=true",
         "channels_last": "--channels_last=true",
         "compiled_channels_last": "--compile=true --channels_last=true",
-    }
+    },
+    "keras": {"compiled": "--compile=true"},
 }
 """Variants of a runner that have no file of their own: the float32 one, with these flags."""
 
@@ -71,6 +73,7 @@ DELEGATES = {
     "torch": ("default",),
     "onnxruntime": ("default",),
     "tvm": ("default",),
+    "keras": ("default",),
 }
 """What each runner can be asked for. Whether a host's build has it is known only when it runs."""
 
@@ -82,7 +85,14 @@ PROFILING_RUNNERS = ("benchmark_model",)
 
 PROFILE_FLAGS = "--enable_op_profiling=true"
 
-_PHASE_FLAGS = {"pilot": PILOT_FLAGS, "measure": "", "profile": PROFILE_FLAGS}
+EVALUATING_RUNNERS = ("litert", "keras", "tvm")
+HELD_OUT = "held_out"
+"""The variant that is no model, but images for one to classify."""
+
+EVALUATION_TIMEOUTS = 6
+"""An evaluation may take so many times as long as another run: it has a thousand inferences, however slow they are."""
+
+_PHASE_FLAGS = {"pilot": PILOT_FLAGS, "measure": "", "profile": PROFILE_FLAGS, "evaluate": ""}
 
 # Words of a plan stand in file names and in shell words: nothing that either could misread.
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*\Z")
@@ -144,7 +154,7 @@ def check(settings: dict[str, Any]) -> None:
             f"{', '.join(settings['runners'])}; add it, or set campaign_op_profiling to false"
         )
 
-    for axis in DEFAULTS:
+    for axis in ("batch_sizes", "input_sizes"):
         if bad := [number for number in settings[axis] if number < 1]:
             raise PlanError(f"campaign_{axis} has {bad[0]}; expected numbers above 0")
     _check_use(settings, combinations(settings, []), [])
@@ -201,7 +211,7 @@ def _check_use(settings: dict[str, Any], found: list[dict[str, Any]], models: Se
         used = {each[axis.removesuffix("s")] for each in found}
         if unused := [value for value in settings[axis] if value not in used]:
             reads = ", ".join(f"{runner} reads {format_} files" for runner, format_ in FORMATS.items())
-            only = "; ".join(f"only {runner} has {', '.join(flags)}" for runner, flags in VARIANT_FLAGS.items())
+            only = "; ".join(f"{runner} also has {', '.join(flags)}" for runner, flags in VARIANT_FLAGS.items())
             delegates = "; ".join(
                 f"delegates of {runner}: {', '.join(DELEGATES[runner])}"
                 for runner in dict.fromkeys(settings["runners"])
@@ -213,14 +223,51 @@ def _check_use(settings: dict[str, Any], found: list[dict[str, Any]], models: Se
             )
 
 
-def phases(settings: dict[str, Any], members: list[dict[str, Any]]) -> list[tuple[str, int, int, list[dict[str, Any]]]]:
-    """Return the parts of a plan in their order: phase, block, repetition, and which of the members are in it."""
+def phases(
+    settings: dict[str, Any], members: list[dict[str, Any]], models: Sequence[dict[str, Any]]
+) -> list[tuple[str, int, int, list[dict[str, Any]]]]:
+    """Return the parts of a plan in their order: phase, block, repetition, and which of the members are in it.
+
+    Args:
+        settings: of the campaign.
+        members: the combinations that the host measures.
+        models: the entries of the model manifest.
+    """
     parts = [("measure", block, block, members) for block in range(1, int(settings["max_repetitions"]) + 1)]
     if settings.get("iterations") == "auto":
         parts[:0] = [("pilot", 0, k, members) for k in range(1, int(settings["pilot_runs"]) + 1)]
     if settings.get("op_profiling"):
         parts.append(("profile", 0, 1, [each for each in members if each["runner"] in PROFILING_RUNNERS]))
+    if (DEFAULTS | settings)["evaluate"] and (evaluated := _evaluated(members, models)):
+        parts.append(("evaluate", 0, 1, evaluated))
     return parts
+
+
+def _evaluated(members: list[dict[str, Any]], models: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of the combinations that run one file in one way the first, with the smallest batch; if there are images for it.
+
+    Threads, delegates and the batch size change nothing in what a file says of an image.
+    """
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for each in sorted(members, key=lambda each: each["batch_size"]):
+        if each["runner"] in EVALUATING_RUNNERS and _held_out(each, models):
+            batch_size = None if _wanted(each)[-1] in ANY_BATCH else each["batch_size"]
+            found.setdefault((each["model"], each["variant"], each["runner"], each["input_size"], batch_size), each)
+    return list(found.values())
+
+
+def _held_out(asked: dict[str, Any], models: Sequence[dict[str, Any]]) -> str:
+    """The file of images that no variant of the model has seen, of the size that a combination takes; '' = none."""
+    size = asked["input_size"]
+    return next(
+        (
+            entry["file"]
+            for entry in models
+            if (entry["model"], entry["variant"]) == (asked["model"], HELD_OUT)
+            and size in (None, entry.get("input_size"))
+        ),
+        "",
+    )
 
 
 def on_host(
@@ -278,20 +325,28 @@ def build(
             f"{target or 'of which no target of TVM is known'}{_there_are(models)}"
         )
     own = for_host(models, target)
-    configurations = [_configuration(each, _entry(each, own), settings["flags"], int(timeout_s)) for each in here]
+    rows_of = {_key(each): _configuration(each, _entry(each, own), settings["flags"], int(timeout_s)) for each in here}
 
     # Each phase draws from an order of its own, so that a pilot does not change the blocks that follow.
-    seeds = {"pilot": f"{seed}:{host}:pilot", "measure": f"{seed}:{host}", "profile": f"{seed}:{host}:profile"}
-    orders = {phase: random.Random(text) for phase, text in seeds.items()}
+    seeds = {"measure": f"{seed}:{host}"}
+    orders = {phase: random.Random(seeds.get(phase, f"{seed}:{host}:{phase}")) for phase in _PHASE_FLAGS}
     rows = []
-    for phase, block, repetition, members in phases(settings, configurations):
-        for configuration in orders[phase].sample(members, len(members)):
+    for phase, block, repetition, members in phases(settings, here, models):
+        for each in orders[phase].sample(members, len(members)):
+            configuration = rows_of[_key(each)]
             run = _run_name(len(rows) + 1, phase, repetition, configuration)
             flags = _joined(configuration["flags"], _PHASE_FLAGS[phase])
+            if phase == "evaluate":
+                flags = _joined(flags, f"--evaluate={_held_out(each, models)}")
+                configuration = configuration | {"timeout_s": EVALUATION_TIMEOUTS * configuration["timeout_s"]}
             rows.append(
                 {"run": run, "block": block, "repetition": repetition, "phase": phase, **configuration, "flags": flags}
             )
     return rows
+
+
+def _key(asked: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(asked.values())
 
 
 def _configuration(asked: dict[str, Any], entry: dict[str, Any], flags: str, timeout_s: int) -> dict[str, Any]:
@@ -381,6 +436,8 @@ def _size_mark(input_size: int | str | None, file: str) -> str:
 
 def _shape_flags(entry: dict[str, Any], batch_size: int) -> str:
     size = entry.get("input_size")
+    if size and entry["format"] == "keras":
+        return f"--input_layer=input --input_layer_shape={batch_size},{size},{size},3" if batch_size > 1 else ""
     if size:
         return f"--input_layer=input --input_layer_shape={batch_size},3,{size},{size}"
     if batch_size == 1:
@@ -407,7 +464,7 @@ def _run_name(number: int, phase: str, repetition: int, configuration: dict[str,
     delegate, batch_size = configuration["delegate"], configuration["batch_size"]
     sizes = "" if batch_size in ("-", 1) else f".b{batch_size}"
     sizes += _size_mark(configuration["input_size"], configuration["model_file"])
-    ending = {"pilot": f"p{repetition:02d}", "measure": f"r{repetition:02d}", "profile": "profile"}[phase]
+    ending = {"pilot": f"p{repetition:02d}", "measure": f"r{repetition:02d}"}.get(phase, phase)
     return (
         f"{number:04d}_{configuration['model']}.{configuration['variant']}.{configuration['runner']}"
         f".t{configuration['threads']}{'' if delegate == 'default' else '.' + delegate}{sizes}_{ending}"
