@@ -30,6 +30,10 @@ def rows(tmp_path):
         return list(csv.DictReader(file))
 
 
+def campaign(tmp_path):
+    return json.loads((tmp_path / "logs/fleet/campaign.json").read_text())
+
+
 def test_hosts_with_and_without_python_are_measured_alike(ssh_lab, settings, tmp_path):
     inventory = ssh_lab.inventory(benchmark_model_path=str(FAKE))
     first = play(ROOT / "site.yml", inventory, **settings)
@@ -41,7 +45,7 @@ def test_hosts_with_and_without_python_are_measured_alike(ssh_lab, settings, tmp
     assert facts[0]["python"]
     assert facts[2]["python"] is None
     assert [facts[i]["hostname"] for i in range(3)] == ["h0", "h1", "h2"]
-    assert "h2" in json.loads((tmp_path / "logs/fleet/campaign.json").read_text())["runners"]
+    assert "h2" in campaign(tmp_path)["runners"]
 
     assert play(ROOT / "site.yml", inventory, **settings).changed() == 0
     looked = play(ROOT / "playbooks/status.yml", inventory, **settings)
@@ -170,14 +174,15 @@ def test_a_key_that_the_host_does_not_take_is_said_so(ssh_lab, strangers, tmp_pa
 
 
 def test_a_raspberry_pi_and_a_server_in_one_campaign(arm_lab, settings, tmp_path):
-    """The real runner on both: wheels for each one's own architecture come from here, and one report has both."""
+    """Real runners on both: wheels and libraries for each one's own CPU come from here, and one report has both."""
     with started(SshLab(1, no_python=frozenset())) as lab:
-        hosts = lab.inventory()["all"]["hosts"] | {
+        # The server's CPU is whatever this machine's is; the Pi is asked which it has.
+        hosts = lab.inventory(benchmark_tvm_target="-mcpu=x86-64")["all"]["hosts"] | {
             name: {**variables, "platform_label": "Raspberry Pi 5"}
             for name, variables in arm_lab.inventory()["all"]["hosts"].items()
         }
         (pi,) = set(hosts) - {"h0"}
-        settings["campaign_runners"] = ["litert"]
+        settings |= {"campaign_runners": ["litert", "tvm"], "campaign_min_repetitions": 1}
         arm_lab.answer("measure_temp", "temp=61.2'C")
         first = play(ROOT / "site.yml", {"all": {"hosts": hosts}}, **settings)
         assert first.changed() > 0
@@ -187,6 +192,15 @@ def test_a_raspberry_pi_and_a_server_in_one_campaign(arm_lab, settings, tmp_path
         }
         assert {run["arch"] for run in runs} == {"x86_64", "aarch64"}
         assert {run["status"] for run in runs} == {"ok"}
+        assert len({(run["host"], run["variant"], run["runner"]) for run in runs}) == len(runs) == 8
+        models = {model["file"]: model["target"] for model in campaign(tmp_path)["models"]}
+        assert models["image.int8.x86-64.so"] == "llvm -mcpu=x86-64"
+        assert models["image.int8.cortex-a76.so"] == "llvm -mcpu=cortex-a76 -mtriple=aarch64-linux-gnu"
+        there = arm_lab.shell("ls edgebench/models", user="lab").split()
+        assert there == sorted(file for file in models if "x86-64" not in file)
+        log = next((tmp_path / f"logs/fleet/{pi}/runs").glob("*.int8.tvm.*.log")).read_text()
+        assert '"target": "llvm -mcpu=cortex-a76 -mtriple=aarch64-linux-gnu"' in log
+        assert not arm_lab.shell("find edgebench -name 'libtvm_compiler*'", user="lab")
         facts = json.loads((tmp_path / f"logs/fleet/{pi}/host.json").read_text())
         assert facts["board_model"] == "Raspberry Pi 5 Model B Rev 1.0"
         assert facts["microarchitecture"] == "Cortex-A76"

@@ -6,6 +6,9 @@ from collections import Counter
 
 import pytest
 import yaml
+from ansible.errors import AnsibleFilterError
+from ansible_collections.edgebench.testbed.plugins.filter.model_files import model_files
+from ansible_collections.edgebench.testbed.plugins.filter.tvm_target import tvm_target as target_of
 from ansible_collections.edgebench.testbed.plugins.module_utils import plan, tvm_target
 
 from tests.rendering import ROOT
@@ -308,6 +311,24 @@ def test_a_host_measures_what_is_compiled_for_it():
         libraries(LIBRARIES, "llvm -mcpu=generic")
     with pytest.raises(plan.PlanError, match=r"than its own, of which no target of TVM is known; there are: FireNet"):
         libraries(LIBRARIES, None)
+
+
+def test_a_host_gets_what_is_compiled_for_it():
+    files = [*LIBRARIES, entry("FireNet.float32.tflite", 1)]
+    there = [each["dest"] for each in model_files(files, "/models", "/srv", PI)]
+    assert there == ["/srv/FireNet.float32_untuned.cortex-a72.so", "/srv/FireNet.float32.tflite"]
+    assert [each["dest"] for each in model_files(files, "/models", "/srv", "")] == ["/srv/FireNet.float32.tflite"]
+
+
+def test_a_hosts_target_is_what_the_inventory_says_or_its_own_cpu():
+    assert target_of("-mcpu=cortex-a72", "pi4") == PI
+    assert target_of({"arch": "aarch64", "microarchitecture": "Cortex-A72"}, "pi4") == PI
+    with pytest.raises(AnsibleFilterError, match=r"^pi4: TVM target '-mcpu=native': .*; correct benchmark_tvm_target$"):
+        target_of("-mcpu=native", "pi4")
+    with pytest.raises(
+        AnsibleFilterError, match=r"^pi1: TVM has packages .*, and this machine is armv6l; leave tvm out"
+    ):
+        target_of({"arch": "armv6l"}, "pi1")
 
 
 def test_each_model_is_measured_where_there_is_a_file_of_it():

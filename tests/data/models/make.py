@@ -3,6 +3,8 @@
 They are committed; this script says how they came about. Run it with TensorFlow 2.21, from the top of the repository:
 
     python tests/data/models/make.py
+
+Libraries (.so) are what modelzoo/convert_tvm.py makes of image.*.tflite, untuned, for -mcpu=x86-64 and cortex-a76.
 """
 
 from collections.abc import Callable

@@ -48,7 +48,7 @@ def tvm_target(what: str | Mapping[str, Any], host: str) -> str:
     try:
         return targets.normalised(str(what))
     except ValueError as exc:
-        raise AnsibleFilterError(f"{host}: {exc}; correct benchmark_tvm_target") from exc
+        raise AnsibleFilterError(f"{host}: {exc}; correct benchmark_tvm_target") from None  # its words are in it
 
 
 class FilterModule:
