@@ -63,7 +63,7 @@ class Environment:
 
 
 TENSORFLOW = Environment(
-    "models", "TensorFlow", REPOSITORY / "requirements-models.txt", ("tensorflow", "keras"), size_gb=1.6
+    "models", "TensorFlow", REPOSITORY / "requirements-models.txt", ("tensorflow", "keras"), size_gb=1.8
 )
 TFMOT = Environment(
     "tfmot",
