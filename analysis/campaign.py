@@ -101,6 +101,7 @@ def read(paths: Sequence[Path], spread: Spread = map) -> Dataset:
         return assemble(found, ", ".join(map(str, paths)), spread)
 
 
+@without_collector()
 def assemble(found: Found, where: str, spread: Spread = map) -> Dataset:
     """Read every run that was found; `where` it was looked for is for messages, `spread` does the reading.
 

@@ -108,7 +108,7 @@ class Found:
 
 @contextmanager
 def without_collector() -> Iterator[None]:
-    """Neither files nor rows hold cycles, and looking for some among so many takes a tenth of the time."""
+    """Neither what is found nor what is read holds cycles; looking for some among so much takes a tenth of the time."""
     enabled = gc.isenabled()
     gc.disable()
     try:
