@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import math
 import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from operator import attrgetter, itemgetter
@@ -23,7 +21,7 @@ import pyarrow as pa
 from analysis import energy, kenning, layout, leases, logs, op_profile, sidecar, stats, usage, validity
 from analysis.entries import Entries, whole
 from analysis.errors import AnalysisError
-from analysis.layout import Found, HostLogs, LogFile
+from analysis.layout import Found, HostLogs, LogFile, without_collector
 from analysis.leases import Lease
 from analysis.logs import FAILED, INVALID, OK, ToolRun
 from analysis.names import (
@@ -104,6 +102,7 @@ def read(paths: Sequence[Path], spread: Spread = map) -> Dataset:
         return assemble(found, ", ".join(map(str, paths)), spread)
 
 
+@without_collector()
 def assemble(found: Found, where: str, spread: Spread = map) -> Dataset:
     """Read every run that was found; `where` it was looked for is for messages, `spread` does the reading.
 
@@ -200,19 +199,7 @@ class _Part:
     usages: dict[RunKey, Usage | Samples]
 
 
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """Rows hold no cycles, and looking for some among so many takes a tenth of the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-@_without_collector()
+@without_collector()
 def _read_hosts(chunk: Sequence[tuple[HostLogs, Mapping[str, Any]]]) -> _Part:
     """Read some hosts, each with its campaign.json."""
     problems: list[str] = []

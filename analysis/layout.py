@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import tempfile
@@ -106,6 +107,18 @@ class Found:
 
 
 @contextmanager
+def without_collector() -> Iterator[None]:
+    """Neither what is found nor what is read holds cycles; looking for some among so much takes a tenth of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@contextmanager
 def opened(arguments: Sequence[Path]) -> Iterator[Found]:
     """Find every host's logs below the arguments, in directories and in archives.
 
@@ -117,6 +130,7 @@ def opened(arguments: Sequence[Path]) -> Iterator[Found]:
         yield _find(arguments, Path(scratch))
 
 
+@without_collector()
 def _find(arguments: Sequence[Path], scratch: Path) -> Found:
     found: list[HostLogs] = []
     problems: list[str] = []
