@@ -10,6 +10,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.edgebench.testbed.plugins.filter.model_files import model_files
 from ansible_collections.edgebench.testbed.plugins.filter.tvm_target import tvm_target as target_of
 from ansible_collections.edgebench.testbed.plugins.module_utils import plan, tvm_target
+from ansible_collections.edgebench.testbed.plugins.module_utils.runners import RUNNERS
 
 from tests.rendering import ROOT
 
@@ -376,16 +377,24 @@ def test_delegates_of_a_phone():
     }
 
 
-def test_every_runner_is_known_everywhere():
-    options = load("roles/campaign/meta/argument_specs.yml")["argument_specs"]["main"]["options"]
-    runners = set(options["campaign_runners"]["choices"])
-    assert set(plan.DELEGATES) == runners
-    assert set(load("roles/benchmark_runner/vars/main.yml")["__benchmark_runner_known"]) == runners
-    formats = load("roles/benchmark_models/vars/main.yml")["__benchmark_models_formats"]
-    assert formats == {runner: plan.FORMATS.get(runner, plan.TFLITE) for runner in runners}
-    options_of_models = load("roles/benchmark_models/meta/argument_specs.yml")["argument_specs"]["main"]["options"]
-    assert set(formats.values()) <= set(options_of_models["benchmark_models_formats"]["choices"])
-    assert set(options["campaign_delegates"]["choices"]) == set(plan.DELEGATE_FLAGS)
+def test_every_runner_has_what_its_line_says():
+    models = load("roles/benchmark_models/meta/argument_specs.yml")["argument_specs"]["main"]["options"]
+    settings = load("roles/benchmark_runner/defaults/main.yml")
+    for name, runner in RUNNERS.items():
+        assert runner.format in models["benchmark_models_formats"]["choices"]
+        assert set(runner.delegates) <= set(plan.DELEGATE_FLAGS)
+        if runner.program:
+            assert (ROOT / "runners" / runner.program).is_file()
+            assert runner.packages or settings[f"benchmark_runner_{name}_packages"]
+        else:
+            assert (ROOT / f"roles/benchmark_runner/tasks/{name}.yml").is_file()
+    asked = load("roles/campaign/meta/argument_specs.yml")["argument_specs"]["main"]["options"]
+    assert set(asked["campaign_delegates"]["choices"]) == set(plan.DELEGATE_FLAGS)
+
+
+def test_an_unknown_runner_is_refused_before_anything_is_built():
+    with pytest.raises(plan.PlanError, match="unknown runner 'tvn' in campaign_runners; known: litert, "):
+        plan.check(SETTINGS | {"runners": ["litert", "tvn"]})
 
 
 def test_what_a_run_needs_at_least():
@@ -432,7 +441,8 @@ def test_the_settings_of_every_inventory_go_together(inventory):
     axes = ("models", "variants", "runners", "threads", "delegates", "batch_sizes", "input_sizes")
     settings = {axis: chosen[f"campaign_{axis}"] for axis in axes} | profile_settings(chosen["campaign_profile"])
     plan.check(settings)
-    assert len(plan.combinations(settings, [])) == {"lab": 4 * 6 * 2, "android": 5 * 3}.get(inventory, 7 * 2)
+    counts = {"lab": 4 * 6 * 2, "android": 5 * 3, "kenning": 5 + 4 + 4}  # where files rule nothing out
+    assert len(plan.combinations(settings, [])) == counts.get(inventory, 7 * 2)
 
 
 def test_every_machine_to_be_leased_says_what_tvm_compiles_for():

@@ -17,6 +17,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from ansible_collections.edgebench.testbed.plugins.module_utils.runners import DELEGATE_FLAGS, RUNNERS, TFLITE
+
 COLUMNS = (
     "run",
     "block",
@@ -39,53 +41,22 @@ COLUMNS = (
 DEFAULTS = {"batch_sizes": [1], "input_sizes": [], "evaluate": True}
 """Of settings that campaigns of earlier kits do not have. No input sizes: each model's own."""
 
-TFLITE = "tflite"
-FORMATS = {"torch": "pt2", "onnxruntime": "onnx", "tvm": "so", "keras": "keras"}
+FORMATS = {name: runner.format for name, runner in RUNNERS.items() if runner.format != TFLITE}
 """The files that a runner reads, where they are not TFLite's."""
 
 ANY_BATCH = ("pt2", "onnx", "keras")
 """Formats whose files take any batch size."""
 
-VARIANT_FLAGS = {
-    "torch": {
-        "compiled": "--compile=true",
-        "channels_last": "--channels_last=true",
-        "compiled_channels_last": "--compile=true --channels_last=true",
-    },
-    "keras": {"compiled": "--compile=true"},
-}
+VARIANT_FLAGS = {name: runner.variant_flags for name, runner in RUNNERS.items() if runner.variant_flags}
 """Variants of a runner that have no file of their own: the float32 one, with these flags."""
-
-# What each delegate means in benchmark_model's flags; "default" is the runtime's own choice.
-DELEGATE_FLAGS = {
-    "default": "",
-    "none": "--use_xnnpack=false",
-    "xnnpack": "--use_xnnpack=true",
-    "gpu": "--use_gpu=true",
-    "nnapi": "--use_nnapi=true",
-    "hexagon": "--use_hexagon=true",
-}
-
-DELEGATES = {
-    "litert": ("default", "none", "xnnpack"),
-    "benchmark_model": tuple(DELEGATE_FLAGS),
-    "benchmark_apk": tuple(DELEGATE_FLAGS),
-    "torch": ("default",),
-    "onnxruntime": ("default",),
-    "tvm": ("default",),
-    "keras": ("default",),
-}
-"""What each runner can be asked for. Whether a host's build has it is known only when it runs."""
 
 PILOT_FLAGS = "--num_runs=10 --min_secs=0.1"
 """Enough iterations to know their spread, which is all that a pilot is for."""
 
-PROFILING_RUNNERS = ("benchmark_model",)
-"""Not benchmark_apk: Android's log cuts a profile, which is one entry, after 4 kB."""
-
+PROFILING_RUNNERS = tuple(name for name, runner in RUNNERS.items() if runner.profiles)
 PROFILE_FLAGS = "--enable_op_profiling=true"
 
-EVALUATING_RUNNERS = ("litert", "keras", "tvm")
+EVALUATING_RUNNERS = tuple(name for name, runner in RUNNERS.items() if runner.evaluates)
 HELD_OUT = "held_out"
 """The variant that is no model, but images for one to classify."""
 
@@ -118,6 +89,11 @@ def _delegate_flags(delegate: str) -> str:
         raise PlanError(f"unknown delegate '{delegate}' in campaign_delegates; known: {known}") from None
 
 
+def _delegates(runner: str) -> tuple[str, ...]:
+    known = RUNNERS.get(runner)
+    return known.delegates if known else tuple(DELEGATE_FLAGS)
+
+
 def check(settings: dict[str, Any]) -> None:
     """Check what needs no models; settings that are absent have their defaults.
 
@@ -125,6 +101,8 @@ def check(settings: dict[str, Any]) -> None:
         PlanError: they contradict each other, or are out of range.
     """
     settings = DEFAULTS | settings
+    if strange := [runner for runner in settings["runners"] if runner not in RUNNERS]:
+        raise PlanError(f"unknown runner '{strange[0]}' in campaign_runners; known: {', '.join(RUNNERS)}")
     least, most = int(settings["min_repetitions"]), int(settings["max_repetitions"])
     if not 0 < least <= most:
         raise PlanError(
@@ -183,7 +161,7 @@ def combinations(settings: dict[str, Any], models: Sequence[dict[str, Any]]) -> 
     def exists(each: dict[str, Any]) -> bool:
         runner, variant, format_ = each["runner"], each["variant"], FORMATS.get(each["runner"], TFLITE)
         owners = [owner for owner, variants in VARIANT_FLAGS.items() if variant in variants]
-        if (owners and runner not in owners) or each["delegate"] not in DELEGATES.get(runner, DELEGATE_FLAGS):
+        if (owners and runner not in owners) or each["delegate"] not in _delegates(runner):
             return False
         wanted = {("model", each["model"]), ("variant", _file_variant(runner, variant))}
         return format_ not in there_as or wanted & there <= there_as[format_]
@@ -213,9 +191,9 @@ def _check_use(settings: dict[str, Any], found: list[dict[str, Any]], models: Se
             reads = ", ".join(f"{runner} reads {format_} files" for runner, format_ in FORMATS.items())
             only = "; ".join(f"{runner} also has {', '.join(flags)}" for runner, flags in VARIANT_FLAGS.items())
             delegates = "; ".join(
-                f"delegates of {runner}: {', '.join(DELEGATES[runner])}"
+                f"delegates of {runner}: {', '.join(_delegates(runner))}"
                 for runner in dict.fromkeys(settings["runners"])
-                if runner in DELEGATES
+                if runner in RUNNERS
             )
             raise PlanError(
                 f"'{unused[0]}' in campaign_{axis} goes with nothing else that is asked for: {reads}, others {TFLITE} "
