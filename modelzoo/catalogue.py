@@ -169,7 +169,7 @@ MODELS = {
                weights_url=f"{_TORCHVISION}/resnet18-f37072fd.pth"),
         _tfmot("FireNet", 128, 2_123_813, 15_171_840, 1.25, 1.5, 1.5, 1.5, 1.6, 1.8, 1.8, 1.0),
         _trained("DigitCNN", 32, 145_914, 19_318_016, 0.19, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8),
-        _trained("MobileNetV2", 224, 4_164_965, 301_399_552, 5.82, 2.7, 2.7, 2.7, 2.7, 2.7, 2.7, has_base=True),  # with Pet
+        _trained("MobileNetV2", 224, 4_164_965, 301_399_552, 5.82, 2.7, 2.7, 2.7, 2.7, 2.7, 2.7, has_base=True),
     )
 }
 # fmt: on
