@@ -36,7 +36,7 @@ def training(cache, **options) -> Build:
 
 
 def test_every_variant_is_what_its_name_says(tmp_path):
-    wanted = [Wanted("FireNet", variant) for variant, _ in FIRENET.memory_gb]
+    wanted = [Wanted("FireNet", variant) for variant, kind in FIRENET.memory_gb if kind == "tflite"]
     outcome = ensure(training(tmp_path / "cache", epochs=3), wanted, tmp_path / "models", print)
     assert outcome.failed == []
     built = {entry.variant: entry for entry in outcome.models}
