@@ -838,6 +838,7 @@ def model_files(study: Study, *campaigns: str) -> Grid:
         "Model",
         "Variant",
         "Format",
+        "Compiled for",
         "#Size (MB)",
         "#Compressed (MB)",
         "#Parameters",
@@ -857,6 +858,7 @@ def model_files(study: Study, *campaigns: str) -> Grid:
             [
                 *([campaign] if len(campaigns) > 1 else []),
                 *(_json(entry.get(name)) for name in ("model", "variant", "format")),
+                _json(entry.get("target")).removeprefix("llvm -mcpu=").partition(" ")[0],
                 f"{size / 1e6:.1f}" if isinstance(size, int) else "",
                 f"{compressed / 1e6:.2f}" if isinstance(compressed, int) else "",
                 _json(entry.get("parameters")),

@@ -258,8 +258,9 @@ class Study:
         return {name: Entries(self.campaign(name).get("models")) for name in self.dataset.campaigns}
 
     def model_files(self, campaign: str) -> list[dict[str, Any]]:
-        """The models in campaign.json."""
-        return self._entries[campaign].all if campaign in self._entries else []
+        """The models in campaign.json, without the images that they are evaluated with."""
+        entries = self._entries[campaign].all if campaign in self._entries else []
+        return [entry for entry in entries if entry.get("format") != "npz"]
 
     def entry(self, cell: Cell) -> dict[str, Any]:
         """What campaign.json says of the model file of a cell; {} where it does not name it."""

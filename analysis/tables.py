@@ -372,6 +372,7 @@ def machines(study: Study) -> pd.DataFrame:
 _MODEL_FACTS = ("model", "variant", "file", "size_bytes", "sha256", "parameters", "batch_size", "input_size")
 _MODEL_FACTS += ("weights", "weights_seed", "source", "format", "macs", "activation_mb", "compressed_bytes")
 _MODEL_FACTS += ("evaluated_on", "evaluated_images", "correct_images", "classes", "weight_sparsity", "weight_clusters")
+_MODEL_FACTS += ("target", "kernels", "tuned_kernels", "tuning_minutes")
 
 
 def models(study: Study) -> pd.DataFrame:

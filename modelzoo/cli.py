@@ -54,8 +54,8 @@ checked. Progress goes to standard error; the last thing on standard output is a
   {"changed": bool, "dir": "...", "models": [...], "failed": [{"model", "variant", "reason"}, ...], "left_out": [...]}
 """
 EXIT_CODES = """\
-exit codes: 0 all models are there, but for those left out (libraries whose kernels cannot be tuned here), 1 some are
-not (the others are there and listed), 2 wrong usage
+exit codes: 0 all models are there, but for those left out (libraries whose kernels cannot be tuned here, or that are
+to be had for other CPUs only), 1 some are not (the others are there and listed), 2 wrong usage
 """
 LIST_NOTES = """
 input: height and width of the image, in pixels. parameters: as Keras or PyTorch counts them, shared ones once.

@@ -152,10 +152,9 @@ class Compiler:
     def _minutes_spent(self, wanted: Wanted) -> float:
         """What the database of a library had of tuning so far; one without a word of it counts as none."""
         try:
-            document = json.loads((self.database(wanted) / SPENT).read_text(encoding="utf-8"))
-        except FileNotFoundError:
+            return round(json.loads((self.database(wanted) / SPENT).read_text(encoding="utf-8"))["minutes"], 2)
+        except (FileNotFoundError, ValueError):  # not there, or empty after a crash of the machine
             return 0
-        return round(document["minutes"], 2)
 
 
 def _run(command: list[str], log: Path, work: Path) -> int:

@@ -22,6 +22,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import resource
 import subprocess
 import sys
@@ -121,7 +122,9 @@ def target_of(text: str) -> tvm.target.Target:
 
     One core: the pool of threads divides what is left of loops anyway.
     """
-    options = dict(word.removeprefix("-").split("=") for word in text.split()[1:])
+    options = dict(re.findall(r"-(mcpu|mtriple)=(\S+)", text))
+    if "mcpu" not in options:
+        sys.exit(f"target '{text}': expected is 'llvm -mcpu=cortex-a72 -mtriple=aarch64-linux-gnu'")
     kind = {"kind": "llvm", "mtriple": "x86_64-linux-gnu", "num-cores": 1}
     known = codegen.llvm_get_cpu_archlist(tvm.target.Target(kind | options))
     if options["mcpu"] not in known:
@@ -200,7 +203,7 @@ linked.output_format = "so"
 def minutes_spent(database: Path) -> float:
     try:
         return json.loads((database / SPENT).read_text(encoding="utf-8"))["minutes"]
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # not there, or empty after a crash of the machine
         return 0
 
 

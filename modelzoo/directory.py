@@ -9,7 +9,7 @@ from pathlib import Path
 
 from modelzoo import manifest
 from modelzoo.catalogue import FORMATS
-from modelzoo.ensure import Failure, Source, Wanted
+from modelzoo.ensure import Failure, Source, Wanted, instead_of
 from modelzoo.errors import ZooError
 from modelzoo.manifest import Entry
 from modelzoo.resources import Say
@@ -58,6 +58,10 @@ class Directory(Source):
         if file is None:
             return f"{self._path} has no file for it"
         return None if (directory / wanted.file).resolve() == file.resolve() else f"{file} is to be used"
+
+    def left_out(self, wanted: Wanted) -> str | None:
+        others = [] if self._find(wanted) else instead_of(wanted, self._names)
+        return f"{self._path} has no {wanted.file}; it has: {', '.join(others)}" if others else None
 
     def provide(self, wanted: Sequence[Wanted], directory: Path, say: Say) -> Iterator[Entry | Failure]:
         for each in wanted:

@@ -16,7 +16,7 @@ from urllib3.util import Retry
 
 from modelzoo import manifest
 from modelzoo.catalogue import FORMATS, near
-from modelzoo.ensure import Failure, Source, Wanted, publish
+from modelzoo.ensure import Failure, Source, Wanted, instead_of, publish
 from modelzoo.errors import ZooError
 from modelzoo.manifest import Entry
 from modelzoo.resources import Say
@@ -48,8 +48,9 @@ class Download(Source):
 
     A list is TSV with a header line, or a JSON array of objects, with the fields model, variant, url, sha256 and, where
     it is known, weights (`imagenet`, `brain-mri` or `random`). Where the URL ends like our file names
-    (`.b8.s448.tflite`, `.pt2`), that is the file's batch size, input size and format. The list is a file or a URL.
-    Raises ZooError when it cannot be used.
+    (`.b8.s448.tflite`, `.pt2`), that is the file's batch size, input size and format; of a library, whose name must be
+    ours (`DigitCNN.float32.core-avx2.so`), the CPU too. The list is a file or a URL. Raises ZooError when it cannot be
+    used.
     """
 
     subdirectory = "download"
@@ -69,6 +70,10 @@ class Download(Source):
             return f"{self._name} does not name it"
         same = (entry.sha256, entry.weights, entry.url) == (listed.sha256, listed.weights, listed.public_url)
         return None if same else "the list has changed"
+
+    def left_out(self, wanted: Wanted) -> str | None:
+        others = [] if self.offers(wanted) else instead_of(wanted, self._listed)
+        return f"{self._name} does not name it; it has: {', '.join(others)}" if others else None
 
     def provide(self, wanted: Sequence[Wanted], directory: Path, say: Say) -> Iterator[Entry | Failure]:
         for each in wanted:
@@ -206,8 +211,7 @@ def parse_list(text: str, source: str) -> dict[str, Listed]:
     for number, row in rows:
         try:
             each = _parse_row(row)
-            ending = _ENDING.search(urlsplit(each.url).path)
-            listed[manifest.key(f"{row['model']}.{row['variant']}{ending[0] if ending else ''}")] = each
+            listed[_key(f"{row['model']}.{row['variant']}", urlsplit(each.url).path)] = each
         except (KeyError, TypeError, ValueError) as error:
             problem = f"no field {error}" if isinstance(error, KeyError) else str(error)
             raise ZooError(
@@ -217,6 +221,15 @@ def parse_list(text: str, source: str) -> dict[str, Listed]:
     if not listed:
         raise ZooError(f"{source}: names no models")
     return listed
+
+
+def _key(beginning: str, path: str) -> str:
+    """The key of a file by model and variant and the path of its URL."""
+    name = path.rpartition("/")[2]
+    if name.startswith(f"{beginning}.") and name.endswith(".so"):
+        return name
+    ending = _ENDING.search(name)
+    return manifest.key(f"{beginning}{ending[0] if ending else ''}")
 
 
 def _parse_row(row: dict[str, str]) -> Listed:

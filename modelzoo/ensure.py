@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -73,6 +74,18 @@ def file_of(
         None if input_size == own else input_size,
         target if file_format == "so" else None,
     )
+
+
+def instead_of(wanted: Wanted, files: Collection[str]) -> list[str]:
+    """Libraries that say that a library may be missing: the same for other CPUs, and the untuned one for this CPU.
+
+    As when they are built here, where kernels can be tuned for some CPUs only.
+    """
+    if wanted.format != "so":
+        return []
+    beginning = re.escape(replace(wanted, target=None).file.removesuffix(".so"))
+    untuned = replace(wanted, variant=f"{wanted.variant}_untuned").file
+    return [file for file in files if file == untuned or re.fullmatch(rf"{beginning}\.[a-z0-9_-]+\.so", file)]
 
 
 @dataclass(frozen=True, slots=True)

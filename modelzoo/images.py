@@ -161,19 +161,33 @@ def load(
 
 
 def split(source: Source) -> tuple[np.ndarray, np.ndarray]:
-    """Return the indices of training and held-out images, in random order; the latter not more than are needed."""
-    everything = np.random.default_rng(SPLIT_SEED).permutation(len(source.labels))
+    """Return the indices of training images, in random order, and of held-out ones, not more than are needed.
+
+    Raises ValueError when a data set that says what it holds out leaves one of the two without images of a class.
+    """
     if source.held_out is None:
         training, held_out = train_test_split(
             np.arange(len(source.labels)), test_size=HELD_OUT, stratify=source.labels, random_state=SPLIT_SEED
         )
     else:
+        everything = np.random.default_rng(SPLIT_SEED).permutation(len(source.labels))
         training, held_out = everything[~source.held_out[everything]], everything[source.held_out[everything]]
+        _check_shares(source, held_out)
     if len(held_out) > datasets.MAX_HELD_OUT:
-        held_out, _ = train_test_split(
-            held_out, train_size=datasets.MAX_HELD_OUT, stratify=source.labels[held_out], random_state=SPLIT_SEED
-        )
+        by_class = held_out[np.argsort(source.labels[held_out], kind="stable")]
+        held_out = by_class[np.linspace(0, len(by_class) - 1, datasets.MAX_HELD_OUT).round().astype(int)]
     return training, held_out
+
+
+def _check_shares(source: Source, held_out: np.ndarray) -> None:
+    """Raise ValueError unless some images of each class are held out, and not all."""
+    for number, name in enumerate(source.classes):
+        out, images = (np.count_nonzero(labels == number) for labels in (source.labels[held_out], source.labels))
+        if out in (0, images):
+            raise ValueError(
+                f"data set: {datasets.TEST} holds out {out} of the {images} images of class '{name}', some and not all "
+                "expected"
+            )
 
 
 def _digits(size: int, classes: tuple[str, ...]) -> Source:

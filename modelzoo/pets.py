@@ -59,6 +59,9 @@ def _unpack(archive: Path, directory: Path) -> None:
             for member in tar:
                 path = PurePosixPath(member.name)
                 if member.isfile() and (str(path.parent), path.suffix) in WANTED:
-                    tar.extract(member, directory, filter="data")
+                    # Not by tar.extract, whose filters Python 3.11 has from 3.11.4 on only.
+                    (directory / path).parent.mkdir(parents=True, exist_ok=True)
+                    with tar.extractfile(member) as content, (directory / path).open("wb") as file:
+                        shutil.copyfileobj(content, file)
     except (tarfile.TarError, OSError) as error:
         raise ZooError(f"{archive} cannot be unpacked ({error})") from error

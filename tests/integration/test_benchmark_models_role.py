@@ -126,15 +126,16 @@ def test_what_tvm_compiles_for_is_known_before_anything_is_leased(play):
 
 
 def test_what_firenet_is_trained_on_is_a_setting(play, tmp_path):
+    """Whatever it ends with: what is empty is no option."""
     message = play(
         campaign_models=["FireNet"],
         campaign_variants=["float32", "pruned_dynamic_range"],
         campaign_runners=["benchmark_apk"],
         benchmark_models_source="build",
-        benchmark_models_dataset=str(tmp_path / "fire"),
+        benchmark_models_dataset=str(tmp_path / "fire="),
         benchmark_models_epochs=3,
     ).failure()
-    assert f"data set {tmp_path / 'fire'} cannot be read (No such file or directory)" in message
+    assert f"data set {tmp_path / 'fire='} cannot be read (No such file or directory)" in message
 
 
 def test_a_host_that_has_internet_may_fetch_its_models(play, tmp_path, source_dir):

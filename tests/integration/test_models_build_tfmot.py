@@ -36,7 +36,7 @@ def training(cache, **options) -> Build:
 
 
 def test_every_variant_is_what_its_name_says(tmp_path):
-    wanted = [Wanted("FireNet", variant) for variant, _ in FIRENET.memory_gb]
+    wanted = [Wanted("FireNet", variant) for variant, kind in FIRENET.memory_gb if kind == "tflite"]
     outcome = ensure(training(tmp_path / "cache", epochs=3), wanted, tmp_path / "models", print)
     assert outcome.failed == []
     built = {entry.variant: entry for entry in outcome.models}
@@ -136,10 +136,14 @@ said = []
 labels = np.arange(8000) % 4 // 3
 few, many = (images.Source(("a", "b"), some, None, None) for some in (labels[:400], labels))
 own = images.Source(("a", "b"), labels[:400], np.arange(400) < 40, None)
+all_of_a = images.Source(("a", "b"), labels[:400], labels[:400] == 0, None)
+many_classes = images.Source(tuple(map(str, range(40))), np.arange(4040) % 40, None, None)
 print(json.dumps({
     "halves": [[half.tolist() for half in images.split(few)] for _ in range(2)],
     "shares": [labels[half].mean() for source in (few, many) for half in images.split(source)],
     "most": [len(half) for half in images.split(many)],
+    "shares_of_many": np.bincount(many_classes.labels[images.split(many_classes)[1]]).tolist(),
+    "all_of_a": reason(images.split, all_of_a),
     "own": [sorted(half.tolist()) for half in images.split(own)],
     "pruned": reason(it.check, "pruned_dynamic_range", {"weight_sparsity": 0.014}),
     "clustered": reason(it.check, "clustered_dynamic_range", {"weight_clusters": 255}),
@@ -158,6 +162,11 @@ print(json.dumps({
     assert len(held_out) == 100
     assert said["shares"] == [0.25] * 4
     assert said["most"] == [6000, 1000]
+    assert sum(said["shares_of_many"]) == 1000
+    assert {*said["shares_of_many"]} <= {24, 25, 26}
+    assert said["all_of_a"] == (
+        "data set: annotations/test.txt holds out 300 of the 300 images of class 'a', some and not all expected"
+    )
     assert said["own"] == [list(range(40, 400)), list(range(40))]
     assert said["pruned"] == "pruned_dynamic_range has a sparsity of 0.01, at least 0.45 expected"
     assert said["clustered"] == "clustered_dynamic_range has 255 distinct weights in a channel, 8 expected"

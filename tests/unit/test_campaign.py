@@ -60,12 +60,13 @@ def test_what_is_not_the_same_campaign_is_not_resumed(tmp_path, changes):
 
 @pytest.mark.parametrize("name", ["", "x"])
 def test_a_campaign_of_an_earlier_kit_goes_on(tmp_path, name):
-    """It has no batch sizes and input sizes, and notes less of its models."""
+    """It has no batch sizes and input sizes, notes less of its models, and nothing of images held out."""
     first = ensure(tmp_path, name=name, record=RECORD)
     written = (tmp_path / first["name"] / "campaign.json").read_bytes()
     settings = SETTINGS | {"batch_sizes": [1], "input_sizes": []}
     known = {"format": "tflite", "macs": 568740352, "activation_mb": None}
-    record = RECORD | {"models": [RECORD["models"][0] | known]}
+    images = {"model": "MobileNet", "variant": "held_out", "sha256": "cd", "format": "npz"}
+    record = RECORD | {"models": [images, RECORD["models"][0] | known]}
     later = NOW + timedelta(hours=1)
     again = ensure(tmp_path, name=name, now=later, settings=settings, record=record)
     assert (again["name"], again["resumed"], again["changed"]) == (first["name"], True, False)

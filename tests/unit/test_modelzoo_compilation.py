@@ -142,6 +142,12 @@ def test_what_was_tuned_is_there_for_a_library_that_is_compiled_again(zoo):
     assert (entry.tuned_kernels, entry.tuning_minutes) == (3, 1)
 
 
+def test_a_note_of_minutes_that_was_lost_counts_as_none(zoo):
+    zoo.ensure(TUNED, tvm_minutes=1)
+    (zoo.databases / "MobileNet.float32.core-avx2/tuning.json").write_text("")
+    assert not zoo.ensure(TUNED, tvm_minutes=1).changed
+
+
 def test_kernels_for_another_cpu_come_from_a_database_or_are_left_out(zoo):
     other = Wanted("MobileNet", "float32", "so", target=THERE)
     database = zoo.databases / "MobileNet.float32.cortex-a72"

@@ -82,6 +82,37 @@ def test_format_batch_and_input_size_are_in_the_name(there, tmp_path):
     assert "has no MobileNet.dynamic_range.b8.tflite; it has: " in outcome.failed[0].reason
 
 
+CORE, PI = "llvm -mcpu=core-avx2", "llvm -mcpu=cortex-a72 -mtriple=aarch64-linux-gnu"
+
+
+@pytest.mark.parametrize(
+    ("file", "wanted", "is_left_out"),
+    [
+        ("Own.float32.core-avx2.so", Wanted("Own", "float32", "so", target=PI), True),
+        ("Own.float32_untuned.cortex-a72.so", Wanted("Own", "float32", "so", target=PI), True),
+        ("Own.float32.core-avx2.so", Wanted("Own", "int8", "so", target=PI), False),
+        ("Own.float32.core-avx2.so", Wanted("Own", "float32", "so", 8, target=PI), False),
+        ("Own.float32.cortex-a72.so", Wanted("Own", "float32_untuned", "so", target=PI), False),
+    ],
+)
+def test_a_library_that_is_there_for_another_cpu_or_untuned_is_left_out(there, tmp_path, file, wanted, is_left_out):
+    """As when it is built: the hosts of the other kind measure all that is asked for, and this one what there is."""
+    (there / file).write_bytes(b"\x7fELF")
+    outcome = ensure(Directory(there), [wanted, FLOAT], tmp_path / "models", quiet)
+    assert [entry.key for entry in outcome.models] == ["MobileNet.float32"]
+    (failure,) = outcome.left_out if is_left_out else outcome.failed
+    assert failure.wanted == wanted
+    assert failure.reason.startswith(f"{there} has no {wanted.file}; it has: {file if is_left_out else 'MobileNet.'}")
+
+
+def test_a_library_of_a_target_is_used_in_place(there, tmp_path):
+    (there / "Own.float32.core-avx2.so").write_bytes(b"\x7fELF")
+    (entry,) = ensure(
+        Directory(there), [Wanted("Own", "float32", "so", target=CORE)], tmp_path / "models", quiet
+    ).models
+    assert (entry.file, entry.target) == ("Own.float32.core-avx2.so", CORE)
+
+
 def test_our_name_goes_before_the_studys(there, tmp_path):
     (there / FLOAT.file).write_bytes(tflite("ours"))
     outcome = ensure(Directory(there), [FLOAT], tmp_path / "models", quiet)

@@ -233,6 +233,24 @@ def test_parse_list_says_what_it_cannot_use(text, problem):
     assert problem in str(error.value)
 
 
+def test_libraries_in_a_list_are_for_the_cpu_in_their_name(server, tmp_path):
+    core, pi, phi = (f"llvm -mcpu={cpu}" for cpu in ("core-avx2", "cortex-a72 -mtriple=aarch64-linux-gnu", "knl"))
+    rows = []
+    for each in (Wanted("Own", "float32", "so", target=core), Wanted("Own", "float32", "so", 8, target=pi)):
+        server.files[f"/{each.file}"] = content = b"\x7fELF" + each.file.encode()
+        sha256 = hashlib.sha256(content).hexdigest()
+        rows.append({"model": "Own", "variant": "float32", "url": server.url(f"/{each.file}"), "sha256": sha256})
+    (tmp_path / "l.json").write_text(json.dumps(rows))
+    wanted = [Wanted("Own", "float32", "so", batch, target=cpu) for batch in (1, 8) for cpu in (core, pi, phi)]
+    outcome = ensure(Download(str(tmp_path / "l.json")), wanted, tmp_path, say=lambda _: None)
+    assert [(entry.file, entry.target) for entry in outcome.models] == [
+        ("Own.float32.core-avx2.so", core),
+        ("Own.float32.b8.cortex-a72.so", pi),
+    ]
+    assert outcome.failed == []
+    assert outcome.left_out[0].reason.endswith("l.json does not name it; it has: Own.float32.core-avx2.so")
+
+
 def test_an_absent_list_is_named(tmp_path):
     with pytest.raises(ZooError, match="nothing here"):
         Download(str(tmp_path / "nothing here"))

@@ -246,6 +246,19 @@ def test_campaign_json_of_any_shape_is_survived(content):
     assert grids.machines(study).rows[0][0] == "pi"
 
 
+def test_images_held_out_are_no_model_and_a_library_says_what_it_is_compiled_for():
+    target = "llvm -mcpu=cortex-a72 -mtriple=aarch64-linux-gnu"
+    library = {"model": "DigitCNN", "variant": "float32", "format": "so", "target": target, "tuned_kernels": 3}
+    images = {"model": "DigitCNN", "variant": "held_out", "format": "npz"}
+    study = Study(dataset(runs(PAIR), campaigns={"demo": {"models": [library, images]}}))
+    grid = grids.model_files(study, "demo")
+    assert [dict(zip(grid.head, row, strict=True)) for row in grid.rows] == [
+        {"Model": "DigitCNN", "Variant": "float32", "Format": "so", "Compiled for": "cortex-a72"}
+    ]
+    (row,) = tables.models(study).to_dict("records")
+    assert (row["variant"], row["target"], row["tuned_kernels"]) == ("float32", target, 3)
+
+
 def test_what_does_not_vary_is_no_label():
     study = Study(dataset(runs(PAIR)))
     assert study.setting_label(study.cells[0].setting) == ""

@@ -201,8 +201,12 @@ def _complete(settings: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _what(models: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """In one order, without where each was had from and facts not every kit has: its sha256 says what it is."""
-    bare = [{key: value for key, value in model.items() if key not in _BESIDE} for model in models]
+    """In one order, without where each was had from and facts not every kit has: its sha256 says what it is.
+
+    Images held out are no models: not every kit has them, and an evaluation says itself which it was made with.
+    """
+    measured = [model for model in models if model.get("format") != "npz"]
+    bare = [{key: value for key, value in model.items() if key not in _BESIDE} for model in measured]
     return sorted(bare, key=lambda model: model.get("file", ""))
 
 
