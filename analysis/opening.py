@@ -108,7 +108,7 @@ def _way(study: Study, table: pd.DataFrame, row: pd.Series, most: pd.Series | No
     text = f"{speed} {row['baseline']}{program} on {_where(study, row)}: {verdict}"
     parts = [text, *_over_others(study, table, row)]
     if most is not None:
-        parts.append(f"{_times(most)} times on {_where(study, most)}")
+        parts.append(f"{_times(most)} times as fast as {most['baseline']} on {_where(study, most)}")
     if row["accuracy_verdict"]:
         points = with_interval(*(row[f"accuracy_difference_{name}"] for name in ("points", "ci_low", "ci_high")))
         parts.append(f"accuracy {row['accuracy_verdict']} (difference {points} points)")

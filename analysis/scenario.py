@@ -181,8 +181,8 @@ _NUMBERS = [name for name in _COLUMNS if name not in (*_COUNTS, *_TEXTS, "on_fro
 
 def _how(study: Study, cell: Cell) -> dict[str, Any]:
     """How a cell was computed, as its runs say; of texts all that they say, of kernels what all of them say."""
-    runs = study.runs.iloc[study.positions.get(cell, [])]
-    known = {name: sorted({*plain(runs[name])} - {None, ""}) for name in _HOW}
+    at = study.positions.get(cell, [])
+    known = {name: sorted({*plain(study.runs[name].iloc[at])} - {None, ""}) for name in _HOW}
     return {
         name: " / ".join(values) if name in _TEXTS else values[0] if len(values) == 1 else None
         for name, values in known.items()
@@ -377,7 +377,8 @@ def notes(table: pd.DataFrame) -> list[str]:
     compiled = table[table["call"].eq("tf.function") & table["speedup"].notna()].sort_values("speedup", kind="stable")
     for (model, baseline), mine in compiled.groupby(["model", "baseline"], sort=False):
         ends = mine.iloc[[0, -1] if len(mine) > 1 else [0]]
-        times = " to ".join(tables.with_interval(row.speedup, row.ci_low, row.ci_high) for row in ends.itertuples())
+        numbers = (tables.with_interval(row.speedup, row.ci_low, row.ci_high) for row in ends.itertuples())
+        times = " to ".join(dict.fromkeys(numbers))
         found.append(
             f"Called as a compiled function the same {model} is {times} times as fast as {baseline}: so much of a "
             "speedup over it is the price of that call."
