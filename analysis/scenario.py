@@ -39,7 +39,7 @@ Group = tuple[Machine, str, tuple[int | None, int | None]]  # machine, model, ba
 
 
 def of_study(study: Study, summary: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The tables of this module by file name without ending; {} where no model was measured by several runners."""
+    """The tables of this module by file name without ending; {} where `groups` finds nothing to compare."""
     found = groups(study)
     if not found:
         return {}
@@ -49,9 +49,10 @@ def of_study(study: Study, summary: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def groups(study: Study) -> dict[Group, list[Cell]]:
-    """The cells of each model on each machine that more than one runner measured, or Kenning, in the table's order.
+    """The cells of each model on each machine that Kenning measured, or Keras or TVM beside others, in table's order.
 
-    Of several batch or input sizes these are each model's least, as in charts.
+    These are the runners that such a comparison is about: other reports are as they are without it. Of several batch or
+    input sizes these are each model's least, as in charts.
     """
     found: dict[Group, list[Cell]] = defaultdict(list)
     for cell in study.cells:
@@ -60,7 +61,8 @@ def groups(study: Study) -> dict[Group, list[Cell]]:
 
     def is_asked_about(cells: Sequence[Cell]) -> bool:
         runners = {cell.setting.runner for cell in cells if cell in study.statuses}
-        return len(runners) > 1 or any(runner.startswith(kenning.RUNNER) for runner in runners)
+        is_like_kennings = len(runners) > 1 and not runners.isdisjoint(("keras", "tvm"))
+        return is_like_kennings or any(runner.startswith(kenning.RUNNER) for runner in runners)
 
     return {key: _in_order(study, cells) for key, cells in found.items() if is_asked_about(cells)}
 

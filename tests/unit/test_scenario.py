@@ -120,8 +120,10 @@ def test_another_program_is_called_so(table):
     assert set(table["baseline"]) == {NATIVE}
 
 
-def test_of_a_runner_alone_there_is_no_table():
-    assert made(dataset(study_rows({"pi": 1.0}, 2, models=["MobileNet"]))) == {}
+def test_reports_of_one_runner_or_of_others_than_these_are_as_they_were():
+    alone = study_rows({"pi": 1.0}, 2, models=["MobileNet"])
+    torch = [row | {"runner": "torch", "log": row["log"].replace("litert", "torch")} for row in alone]
+    assert made(dataset(alone)) == made(dataset(alone + torch)) == {}
 
 
 def test_without_a_native_runner_the_campaigns_first_is_the_baseline():
