@@ -440,8 +440,11 @@ class _Planned:
 
 def _not_evaluated(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """A sentence for each run that was to classify images and did not: it is in no count of failed repetitions."""
-    failed = (row for row in rows if row["phase"] == EVALUATE and row["status"] == FAILED)
-    return [f"{row['log']}: classified nothing: {row['reason']}" for row in failed]
+    without = (row for row in rows if row["phase"] == EVALUATE and not row.get("evaluation"))
+    return [f"{row['log']}: classified nothing: {row['reason'] or _NO_EVALUATION}" for row in without]
+
+
+_NO_EVALUATION = "its log has no line 'EDGEBENCH evaluation'"
 
 
 _PAIR = itemgetter("block", *CONFIGURATION)

@@ -106,7 +106,8 @@ def study_findings(
 ) -> pd.DataFrame:
     """tables/study_findings.csv: the study's findings on each candidate and setting, a row for each number.
 
-    They are about other weights. Of what a runner does with the same ones, such as `torch.compile`, none is asked.
+    They are about other weights. Of what a runner does with the same ones, such as `torch.compile`, none is asked, nor
+    of int8 that computes in floating point and of kernels that are not tuned.
     p_holm is corrected over all findings of the table; rows without a p-value describe, and test nothing. `n` counts
     what the interval is over: kinds of machines, or the models of a pair of machines.
     """
@@ -115,7 +116,13 @@ def study_findings(
     # Of a sweep over batch or input sizes they are asked at the least: the study had one of each.
     # On another processor than the CPU only the study of the phones was made.
     asked_at = {setting for _, setting in study.charted if setting.delegate in ("", *ON_CPU)}
-    mine = (question for question in of_speedups if question[0] in asked_at and _is_of_weights(question[1]))
+    # What computes in float32, or is slow for want of tuning, says nothing about quantization.
+    unlike = {(cell.setting, cell.variant) for cell in (*study.in_float, *study.untuned)}
+    mine = (
+        (setting, variant)
+        for setting, variant in of_speedups
+        if setting in asked_at and _is_of_weights(variant) and not unlike & {(setting, variant), (setting, baseline)}
+    )
     questions = sorted(mine, key=_question_key)
     for setting, group in groupby(questions, key=lambda question: question[0]):
         variants = [variant for _, variant in group]

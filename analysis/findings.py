@@ -430,18 +430,20 @@ def _of_kernels(study: Study) -> list[Notice]:
         untuned = "is untuned" if told.startswith("0 ") else "is not as tuned as it could be"
         text = f"{name} {untuned} ({told}), which its variant does not say: it is slower than what TVM can make."
         found[text].append(study.labels[cell.machine])
-    runs = study.runs[study.runs["arithmetic"].str.startswith("float") & study.runs["variant"].str.startswith("int8")]
-    for (runner, arithmetic), _ in runs.groupby(["runner", "arithmetic"], sort=True):
-        text = f"int8 in {runner} computes in {arithmetic}: only inputs and outputs are int8."
-        mine = (study.run_cells[i] for i in runs.index[runs["runner"] == runner])
-        found[text] += dict.fromkeys(study.labels[cell.machine] for cell in mine if cell)
+    for cell, arithmetic in sorted(study.in_float.items(), key=lambda item: cell_key(item[0])):
+        text = f"int8 in {cell.setting.runner} computes in {arithmetic}: only inputs and outputs are int8."
+        found[text].append(study.labels[cell.machine])
     return [Notice(CAUTION, f"On {some(dict.fromkeys(where), 5)}: {text}") for text, where in found.items()]
 
 
 def _of_accuracy(study: Study, table: pd.DataFrame | None) -> list[Notice]:
     """What is to be known of the images that accuracy was found on, and too few of them; from `scenario.scenario`."""
-    remarks = {said.remark: said.evaluated_on for said in study.dataset.evaluations.values() if said.remark}
-    found = [f"Accuracy on {images or 'images'}: {remark}." for remark, images in remarks.items()]
+    files = (entry for name in study.dataset.campaigns for entry in study.model_files(name))
+    told = {
+        str(entry.get("remark") or ""): entry.get("evaluated_on") for entry in files if entry.get("evaluated_images")
+    }
+    told |= {said.remark: said.evaluated_on for said in study.dataset.evaluations.values()}
+    found = [f"Accuracy on {images or 'images'}: {remark}." for remark, images in told.items() if remark]
     if table is not None:
         half = (table["accuracy_ci_high_percent"] - table["accuracy_ci_low_percent"]) / 2
         for model, wide in table[half > WIDE_POINTS].assign(half=half).groupby("model", sort=False):

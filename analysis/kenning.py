@@ -33,6 +33,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis import quality
 from analysis.entries import whole
@@ -223,7 +224,9 @@ def _evaluation(content: Mapping[str, Any], scenario: _Scenario, warnings: list[
     names, images = content.get("class_names"), int(counts.sum())
     is_named = isinstance(names, list) and len(names) == len(counts)
     top_5 = content.get("top_5_count")
-    targets, predictions = _predictions(content.get("predictions"))
+    targets, predictions = _predictions(content.get("predictions"), counts)
+    if content.get("predictions") and not targets:
+        warnings.append("predictions are not read: they are not those that the confusion matrix counts")
     return Evaluation(
         confusion_matrix=counts,
         class_names=tuple(map(str, names)) if is_named else (),
@@ -234,13 +237,15 @@ def _evaluation(content: Mapping[str, Any], scenario: _Scenario, warnings: list[
     )
 
 
-def _predictions(told: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """True and predicted class of each image; empty where they are not told, or are no classes."""
+def _predictions(told: Any, counts: NDArray[np.int64]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """True and predicted class of each image; empty where they are not told, or are not those of the matrix."""
     try:
         pairs = [(int(one["target"]), int(one["prediction"])) for one in told or ()]
+        targets, predictions = tuple(true for true, _ in pairs), tuple(said for _, said in pairs)
+        is_same = np.array_equal(quality.confusion_matrix(targets, predictions, len(counts)), counts)
     except (KeyError, OverflowError, TypeError, ValueError):
         return (), ()
-    return tuple(true for true, _ in pairs), tuple(said for _, said in pairs)
+    return (targets, predictions) if is_same else ((), ())
 
 
 def _usage(content: Mapping[str, Any], warnings: list[str]) -> Usage | None:

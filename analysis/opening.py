@@ -6,14 +6,26 @@ Pure; computed from the tables.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 import pandas as pd
 
 from analysis import stats
 from analysis.findings import overall
-from analysis.scenario import ANOTHER
+from analysis.names import DEFAULT_BASELINE, DEFAULT_METRIC
+from analysis.scenario import ANOTHER, SAME, TFLITE
 from analysis.study import Machine, Study
-from analysis.tables import GEOMEAN, count, interval, number, places, share_of_models, with_interval
+from analysis.tables import (
+    GEOMEAN,
+    compared,
+    count,
+    interval,
+    number,
+    places,
+    share_of_models,
+    some,
+    with_interval,
+)
 
 _NAMED = 5  # models
 
@@ -50,43 +62,79 @@ def found(study: Study, speedups: pd.DataFrame) -> list[str]:
 def scenario(study: Study, table: pd.DataFrame | None) -> list[str]:
     """Of each model that was run in several ways: which is fastest, and which smallest, against running it natively.
 
-    `table` is `scenario.scenario`, if there is one.
+    Of many models one sentence: which ways are fastest how often. `table` is `scenario.scenario`, if there is one.
     """
     if table is None:
         return []
     # A ratio without an interval is said where both sides ran once, and not where they are not to be compared.
     table = table[table["program"].ne("") & table["speedup"].notna() & (table["ci_low"].notna() | table["n"].eq(1))]
+    best = table.loc[table.groupby(["model", "campaign", "host"], sort=False)["speedup"].idxmax()]
+    if table["model"].nunique() > _NAMED:
+        return [_fastest_of_many(best)]
     sentences = []
     for model, mine in table.groupby("model", sort=False):
-        fastest = mine.loc[mine.groupby(["campaign", "host"], sort=False)["speedup"].idxmax()]
-        for _, rows in fastest.groupby(["runner", "variant"], sort=False):
+        fastest = best[best["model"] == model]
+        ways = fastest.assign(is_faster=fastest["speedup"] > 1).groupby(["runner", "variant", "is_faster"], sort=False)
+        for (*_, is_faster), rows in ways:
             least, most = (row for _, row in rows.sort_values("speedup", kind="stable").iloc[[0, -1]].iterrows())
-            text = f"{model}: {_way(study, least)}"
-            if len(rows) > 1:
-                times = with_interval(most["speedup"], most["ci_low"], most["ci_high"])
-                text += f"; {times} times on {_where(study, most)}"
-            sentences.append(
-                f"{text}. It is fastest{f' on {len(rows)} of {len(fastest)}' if len(fastest) > 1 else ''}."
-            )
-        if mine["size_mb"].notna().any():
-            smallest = mine.loc[mine["size_mb"].idxmin()]
+            text = f"{model}: {_way(study, mine, least, most if len(rows) > 1 else None)}"
+            where = f" on {len(rows)} of {len(fastest)}" if len(fastest) > 1 else ""
+            sentences.append(f"{text}. It is {'fastest' if is_faster else 'the fastest of the others'}{where}.")
+        smaller = mine[mine["size_reduction"] > 1]
+        if len(smaller):
+            smallest = smaller.loc[smaller["size_mb"].idxmin()]
             if not (fastest[["runner", "variant"]] == smallest[["runner", "variant"]]).all(axis="columns").any():
-                sentences.append(f"{model}: {_way(study, smallest)}. It is smallest.")
+                sentences.append(f"{model}: {_way(study, mine, smallest)}. It is smallest.")
     return sentences
 
 
-def _way(study: Study, row: pd.Series) -> str:
-    """'litert int8 is 2.41 (2.30 to 2.52) times as fast as keras float32, another program, on pi: faster; ...'."""
-    speed = f"{row['label']} is {with_interval(row['speedup'], row['ci_low'], row['ci_high'])} times as fast as"
+def _fastest_of_many(best: pd.DataFrame) -> str:
+    """Which way is fastest for how many models and machines, of the fastest row of each that is not the baseline."""
+    names = (best["runner"] + " " + best["variant"]).where(best["speedup"] > 1, best["baseline"])
+    ways = [f"{name} for {n}" for name, n in Counter(names).most_common()]
+    models, machines = best["model"].nunique(), len(best[["campaign", "host"]].drop_duplicates())
+    of = f"{count(models, 'model')} on {count(machines, 'machine')}, {len(best)} in all"
+    return f"Of several ways to run {of}, fastest is {some(ways, _NAMED)}: see Speed, accuracy and size."
+
+
+def _way(study: Study, table: pd.DataFrame, row: pd.Series, most: pd.Series | None = None) -> str:
+    """'litert int8 is 2.41 (2.30 to 2.52) times as fast as keras float32, another program, on pi: faster; ...'.
+
+    `table` has the other ways to run the model; `most` is the row of the machine where this one gains most.
+    """
+    speed = f"{row['label']} is {_times(row)} times as fast as"
     program = ", another program," if row["program"] == ANOTHER else ""
     verdict = "by one run of each, so without an interval" if pd.isna(row["ci_low"]) else row["verdict"]
-    parts = [f"{speed} {row['baseline']}{program} on {_where(study, row)}: {verdict}"]
+    text = f"{speed} {row['baseline']}{program} on {_where(study, row)}: {verdict}"
+    parts = [text, *_over_others(study, table, row)]
+    if most is not None:
+        parts.append(f"{_times(most)} times as fast as {most['baseline']} on {_where(study, most)}")
     if row["accuracy_verdict"]:
         points = with_interval(*(row[f"accuracy_difference_{name}"] for name in ("points", "ci_low", "ci_high")))
         parts.append(f"accuracy {row['accuracy_verdict']} (difference {points} points)")
-    if pd.notna(row["size_reduction"]):
-        parts.append(f"its file is {number(row['size_reduction'])} times smaller")
+    if row["size_reduction"] != 1 and pd.notna(row["size_reduction"]):
+        larger = row["size_reduction"] < 1
+        times = number(1 / row["size_reduction"] if larger else row["size_reduction"])
+        parts.append(f"its file is {times} times {'larger' if larger else 'smaller'}")
     return "; ".join(parts)
+
+
+def _times(row: pd.Series) -> str:
+    return with_interval(row["speedup"], row["ci_low"], row["ci_high"])
+
+
+def _over_others(study: Study, table: pd.DataFrame, row: pd.Series) -> Iterator[str]:
+    """Against the native runner's compiled function and TFLite's float32: natively much is the price of a call."""
+    there = table[(table["campaign"] == row["campaign"]) & (table["host"] == row["host"]) & (table.index != row.name)]
+    is_compiled = there["program"].eq(SAME) & there["variant"].eq("compiled")
+    is_tflite = there["runner"].isin(TFLITE) & there["variant"].eq(DEFAULT_BASELINE)
+    for others in (there[is_compiled], there[is_tflite]):
+        has_other_threads = others["threads"].ne(row["threads"]).fillna(True)
+        for other in has_other_threads.sort_values(kind="stable").index[:1]:
+            result = compared(study, DEFAULT_METRIC, *study.cells_of_runs(table.loc[[other, row.name]])).result
+            if result:
+                times = with_interval(result.speedup, result.ci_low, result.ci_high)
+                yield f"{times} times as fast as {table.loc[other, 'label']}"
 
 
 def _where(study: Study, row: pd.Series) -> str:

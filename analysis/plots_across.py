@@ -197,7 +197,7 @@ def absolute_times(study: Study, table: pd.DataFrame, setting: Setting) -> Figur
         what = "Dots: the median of the machines of a group; thick lines: their quartiles; thin: least to most."
     else:
         rows = isa.in_groups(study, machines)
-        what = f"Means of {n_of(table['n'])} repetitions; lines: 95 % confidence intervals, often shorter than a mark."
+        what = f"Means of {repetitions_of(table['n'])}; lines: 95 % confidence intervals, often shorter than a mark."
         if (table["verdict"] == stats.NOT_COMPARABLE).any():
             what += " Hollow: not comparable with the fastest machine; tables/across.csv says what differs."
     names = [wrapped(row if isinstance(row, str) else study.labels[row], 34) for row in rows]
@@ -279,7 +279,7 @@ def threads(study: Study, table: pd.DataFrame, machine: Machine, rest: Setting, 
         1.75,
         1.9,
         title=f"{name if of == 'mean_ms' else f'Speedup against {fewest}'}: {where}",
-        caption=f"Means of {n_of(table['n'])} repetitions; error bars: 95 % confidence intervals. Axes are logarithmic."
+        caption=f"Means of {repetitions_of(table['n'])}; error bars: 95 % confidence intervals. Axes are logarithmic."
         + ideal,
         key=[(variant, variant_colours(study)[variant]) for variant in variants],
         left=0.65,
@@ -322,7 +322,7 @@ def memory_and_size(study: Study, table: pd.DataFrame, setting: Setting) -> Figu
     names = [wrapped(model, 24) for model in models]
     where = study.setting_label(setting)
     said = "The size is that of the file. " if measures[0][0] == "model_size_mb" else ""
-    said += f"Memory: means of {n_of(table['n'])} repetitions" if table["n"].any() else ""
+    said += f"Memory: means of {repetitions_of(table['n'])}" if table["n"].any() else ""
     said += f", averaged over {machines} machines" if machines > 1 else ""
     said += "; dots: single machines." if 1 < machines <= across.MANY else "."
     figure, panels = panels_of(
@@ -525,8 +525,8 @@ def log_axis(axes: Axes, values: Sequence[float], across: bool = True) -> None:
     axis.set_minor_locator(NullLocator())
 
 
-def n_of(counts: pd.Series) -> str:
-    """'10' or '8 to 10'."""
+def repetitions_of(counts: pd.Series) -> str:
+    """'1 repetition', '10 repetitions' or '8 to 10 repetitions'."""
     some = counts[counts > 0]
     low, high = int(some.min()), int(some.max())
-    return str(high) if low == high else f"{low} to {high}"
+    return count(high, "repetition") if low == high else f"{low} to {high} repetitions"

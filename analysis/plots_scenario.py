@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 from analysis import hover
 from analysis.names import slug
 from analysis.plots import QUIET, SMALL, STYLE, inches, new_axes, variant_colours
-from analysis.plots_across import log_axis, n_of
+from analysis.plots_across import log_axis, repetitions_of
 from analysis.scenario import by_machine_and_model, row_names
 from analysis.study import Study, variant_key
 from analysis.tables import number, with_interval
@@ -33,11 +33,16 @@ _NAME = 6.5  # points
 def charts(
     study: Study, table: pd.DataFrame | None
 ) -> Iterator[tuple[str, str, Callable[[], Figure | None], Callable[[], pd.DataFrame], str]]:
-    """Name, title, drawing, numbers and topic of each chart, from `scenario.scenario`, if there is one."""
+    """Name, title, drawing, numbers and topic of each chart, from `scenario.scenario`, if there is one.
+
+    None of models whose accuracy nobody knows: other charts have their times and sizes.
+    """
     if table is None:
         return
     several = table["model"].nunique() > 1
     for (machine, model), part in by_machine_and_model(table).items():
+        if part["accuracy_percent"].isna().all():
+            continue
         where = f"{model}, {study.labels[machine]}"
         for kind, title, draw in (
             ("speed_accuracy_size", "Speed, accuracy and size", bubbles),
@@ -58,11 +63,10 @@ def bubbles(study: Study, table: pd.DataFrame, title: str) -> Figure | None:
     sizes = rows["size_mb"]
     areas = np.clip(_LARGEST * sizes / sizes.max(), _LEAST, None).fillna(_LEAST)
     without = len(table) - len(rows)
-    said = (
-        f"Area of a mark: size of the file, {number(sizes.min())} to {number(sizes.max())} MB. " if len(sizes) else ""
-    )
+    said = f"Area of a mark: size of the file, {number(sizes.min())} to {number(sizes.max())} MB. "
+    said = said if sizes.notna().any() else ""
     said += (
-        f"{_shapes_of(rows)} Time: means of {n_of(rows['n'])} repetitions; lines: 95 % confidence intervals, those of "
+        f"{_shapes_of(rows)} Time: means of {repetitions_of(rows['n'])}; lines: 95 % confidence intervals, those of "
     )
     said += (
         "accuracy over images. Rings: on the Pareto front; no other row is faster beyond noise, right in as many of "
@@ -159,6 +163,7 @@ def parallel(study: Study, table: pd.DataFrame, title: str) -> Figure | None:
     said += f"accuracy are logarithmic. {_shapes_of(rows)}"
     is_untuned = (rows["tuned_kernels"] < rows["kernels"]).fillna(False).to_numpy(bool)
     said += " Dashed: not all kernels are tuned." if is_untuned.any() else ""
+    said += " Memory: what was added to that of the runtime." if "memory" not in lacking else ""
     said += f" Not known of all rows: {', '.join(lacking)}." if lacking else ""
     right = 0.55 + inches(names) * _NAME / STYLE["font.size"]
     figure, axes = new_axes(
@@ -239,7 +244,8 @@ def _key(study: Study, rows: pd.DataFrame) -> list[tuple[str, str]]:
 def _says(row: Any) -> str:
     time = with_interval(row.mean_ms, row.mean_ci_low_ms, row.mean_ci_high_ms)
     accuracy = f"accuracy {row.accuracy_percent:.1f} %" if pd.notna(row.accuracy_percent) else ""
-    parts = (f"{time} ms", accuracy, f"{number(row.size_mb)} MB", f"n = {row.n}")
+    size = f"{number(row.size_mb)} MB" if pd.notna(row.size_mb) else ""
+    parts = (f"{time} ms", accuracy, size, f"n = {row.n}")
     return f"{row.name}: {', '.join(filter(None, parts))}"
 
 

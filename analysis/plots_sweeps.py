@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from analysis import hover, sweeps
 from analysis.plots import QUIET
-from analysis.plots_across import log_axis, n_of, panels_of
+from analysis.plots_across import log_axis, panels_of, repetitions_of
 from analysis.study import Study, model_key
 from analysis.sweeps import Series
 from analysis.tables import number, some, with_interval
@@ -84,7 +84,7 @@ def against_work(study: Study, table: pd.DataFrame, which: Series) -> Figure | N
         3.4,
         title=f"Latency against the work of an inference: {sweeps.label(study, which)}",
         caption="Work: 2 operations for each multiply-accumulate, times the batch size. Grey: lines of equal speed. "
-        f"Means of {n_of(table['n'])} repetitions; {_INTERVALS}{said}",
+        f"Means of {repetitions_of(table['n'])}; {_INTERVALS}{said}",
         key=_key(study, table),
         left=0.65,
     )
@@ -142,7 +142,7 @@ def _lines(
     name, label = _MEASURES[of]
     axis = size.replace("_", " ")
     missing = table[table["absent"] != ""]
-    caption = f"Means of {n_of(table['n'])} repetitions; {_INTERVALS}"
+    caption = f"Means of {repetitions_of(table['n'])}; {_INTERVALS}"
     if len(missing):
         batches: dict[tuple, dict[str, None]] = defaultdict(dict)
         for row in missing.itertuples():

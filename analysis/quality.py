@@ -106,7 +106,8 @@ def parse(told: object) -> Evaluation:
 
 
 def _classes(numbers: object, key: str) -> tuple[int, ...]:
-    if not isinstance(numbers, list) or not numbers or not all(type(number) is int for number in numbers):
+    is_list = isinstance(numbers, list) and numbers
+    if not is_list or not all(type(number) is int and abs(number) < _MOST_IMAGES for number in numbers):
         raise ValueError(f"'{key}' is no list of classes")
     return tuple(numbers)
 

@@ -29,15 +29,17 @@ BASELINE = "baseline"  # the verdict of the row that the others are compared wit
 SAME, ANOTHER = "the same", "another"  # program as the baseline's
 ON_HOST, IN_MANIFEST = "host", "campaign.json"  # where an accuracy was measured, or is told
 
-_NATIVE = ("keras", f"{kenning.RUNNER}tensorflow", f"{kenning.RUNNER}torch", f"{kenning.RUNNER}pytorch", "torch")
+_AS_IN_KENNING = ("keras", f"{kenning.RUNNER}tensorflow", f"{kenning.RUNNER}torch", f"{kenning.RUNNER}pytorch")
+_NATIVE = (*_AS_IN_KENNING, "torch")
 _TVM = ("tvm", f"{kenning.RUNNER}tvm")
+TFLITE = ("litert", "benchmark_model", f"{kenning.RUNNER}tflite")
 _HOW = ("call", "target", "arithmetic", "kernels", "tuned_kernels")
 
 Group = tuple[Machine, str, tuple[int | None, int | None]]  # machine, model, batch and input size
 
 
 def of_study(study: Study, summary: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The tables of this module by file name without ending; {} where no model was measured by several runners."""
+    """The tables of this module by file name without ending; {} where `groups` finds nothing to compare."""
     found = groups(study)
     if not found:
         return {}
@@ -47,9 +49,10 @@ def of_study(study: Study, summary: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def groups(study: Study) -> dict[Group, list[Cell]]:
-    """The cells of each model on each machine that more than one runner measured, or Kenning, in the table's order.
+    """The cells of each model on each machine that Kenning measured, or Keras or TVM beside others, in table's order.
 
-    Of several batch or input sizes these are each model's least, as in charts.
+    These are the runners that such a comparison is about: other reports are as they are without it. Of several batch or
+    input sizes these are each model's least, as in charts.
     """
     found: dict[Group, list[Cell]] = defaultdict(list)
     for cell in study.cells:
@@ -58,7 +61,8 @@ def groups(study: Study) -> dict[Group, list[Cell]]:
 
     def is_asked_about(cells: Sequence[Cell]) -> bool:
         runners = {cell.setting.runner for cell in cells if cell in study.statuses}
-        return len(runners) > 1 or any(runner.startswith(kenning.RUNNER) for runner in runners)
+        is_like_kennings = len(runners) > 1 and not runners.isdisjoint(("keras", "tvm"))
+        return is_like_kennings or any(runner.startswith(kenning.RUNNER) for runner in runners)
 
     return {key: _in_order(study, cells) for key, cells in found.items() if is_asked_about(cells)}
 
@@ -117,7 +121,8 @@ def scenario(study: Study, summary: pd.DataFrame, found: Mapping[Group, Sequence
             baseline = baseline_of(group, cell)
             compared = _compared(study, baseline, cell)
             n, *mean = times[cell]
-            beaten_by = (other for other in group if _dominates(study, other, cell, sizes, accuracies))
+            faster = (other for other in group if times[other][1] < mean[0])  # beyond noise or not
+            beaten_by = (other for other in faster if _dominates(study, other, cell, sizes, accuracies))
             notes = (*_notes(study, cell, baseline, hows[cell]), *accuracies[cell].notes)
             rows.append(
                 {
@@ -131,7 +136,7 @@ def scenario(study: Study, summary: pd.DataFrame, found: Mapping[Group, Sequence
                     **accuracies[cell].columns(),
                     **(_against(accuracies[cell], accuracies[baseline]) if baseline not in (None, cell) else {}),
                     "size_mb": sizes[cell],
-                    "size_reduction": sizes.get(baseline, math.nan) / sizes[cell],
+                    "size_reduction": sizes.get(baseline, math.nan) / (sizes[cell] or math.nan),
                     **dict(zip(_MEMORY, memory[cell][1:], strict=True)),
                     **hows[cell],
                     "dominated_by": (dominated_by := ", ".join(names[other] for other in beaten_by)),
@@ -178,8 +183,8 @@ _NUMBERS = [name for name in _COLUMNS if name not in (*_COUNTS, *_TEXTS, "on_fro
 
 def _how(study: Study, cell: Cell) -> dict[str, Any]:
     """How a cell was computed, as its runs say; of texts all that they say, of kernels what all of them say."""
-    runs = study.runs.iloc[study.positions.get(cell, [])]
-    known = {name: sorted({*plain(runs[name])} - {None, ""}) for name in _HOW}
+    at = study.positions.get(cell, [])
+    known = {name: sorted({*plain(study.runs[name].iloc[at])} - {None, ""}) for name in _HOW}
     return {
         name: " / ".join(values) if name in _TEXTS else values[0] if len(values) == 1 else None
         for name, values in known.items()
@@ -194,7 +199,7 @@ def label(study: Study, cell: Cell, how: Mapping[str, Any]) -> str:
     told = how["call"] or how["target"]
     mark = ""
     if cell in study.untuned:
-        mark = f", {study.untuned[cell]}" if how["tuned_kernels"] else ", untuned"
+        mark = ", untuned" if study.untuned[cell].startswith("0 ") else f", {study.untuned[cell]}"
     return f"{cell.setting.runner} {cell.variant}{f' ({told})' if told else ''}{mark}"
 
 
@@ -226,8 +231,8 @@ def _notes(study: Study, cell: Cell, baseline: Cell | None, how: Mapping[str, An
         yield f"{study.untuned[cell]}, which its variant does not say"
     if cell.setting.runner in _TVM and how["kernels"] is None and not cell.variant.endswith(UNTUNED):
         yield "how many of its kernels are tuned is not told"
-    if how["arithmetic"].startswith("float") and cell.variant.startswith("int8"):
-        yield f"computes in {how['arithmetic']}, between int8 inputs and outputs"
+    if cell in study.in_float:
+        yield f"computes in {study.in_float[cell]}, between int8 inputs and outputs"
 
 
 def _dominates(
@@ -239,7 +244,7 @@ def _dominates(
     if mine.is_of_same_images(its):
         exact.append((-mine.share.count, -its.share.count))
     samples = [study.sample(side, DEFAULT_METRIC) for side in (cell, other)]
-    return cell != other and is_less(exact, [samples], study.max_df(cell.machine.campaign))
+    return is_less(exact, [samples], study.max_df(cell.machine.campaign))
 
 
 # --- accuracy ---------------------------------------------------------------------------------------------------------
@@ -289,22 +294,27 @@ class _Evaluated:
         """Of the file that was measured, by the runner that measured it: else nothing, and a note why."""
         used = self._study.known([cell], "model_sha256")
         mine = self._found.get((cell.machine, cell.model, cell.setting.runner), [])
-        same = [one for one in mine if (one.sha256 in used if used else one.cell.variant == cell.variant)]
-        if same:
-            first = same[0].evaluation
-            remark = (f"of the images: {first.remark}",) if first.remark else ()
-            return _Accuracy(quality.top_1(first.confusion_matrix), first.evaluated_on, first, remark)
+        of_variant = [one for one in mine if one.cell.variant == cell.variant]
+        # A file may be called in several ways: each counts for all of them, but its own comes first.
+        same = [one for one in mine if one.sha256 in used or (one in of_variant and not (used and one.sha256))]
+        counted = [one for one in same if one.is_counted]
+        if counted:
+            first = min(counted, key=lambda one: _unlike(one.cell, cell)).evaluation
+            return _Accuracy(quality.top_1(first.confusion_matrix), first.evaluated_on, first)
         entry = self._study.entry(cell)
         images, right = whole(entry.get("evaluated_images")), entry.get("correct_images")
         is_of_file = not used or used == [entry.get("sha256")]
         if is_of_file and images and type(right) is int and 0 <= right <= images:
             note = "accuracy as the model builder found it, not on this machine"
             return _Accuracy(quality.share(right, images), str(entry.get("evaluated_on") or ""), None, (note,))
-        is_other = any(one.cell.variant == cell.variant for one in mine)
-        return _Accuracy(
-            quality.share(0, 0),
-            notes=("what was evaluated is another file than what was measured",) if is_other else (),
-        )
+        remarks = [f"accuracy {one.remark}" for one in of_variant if not one.is_counted]
+        remarks += ["what was evaluated is another file than what was measured"] if of_variant else []
+        return _Accuracy(quality.share(0, 0), notes=tuple(remarks[:1]))
+
+
+def _unlike(one: Cell, other: Cell) -> tuple[bool, int]:
+    """Sort key: the same variant before others, then what has most of the setting in common."""
+    return one.variant != other.variant, sum(map(_differ, one.setting, other.setting))
 
 
 def _against(mine: _Accuracy, its: _Accuracy) -> dict[str, Any]:
@@ -366,17 +376,19 @@ def notes(table: pd.DataFrame) -> list[str]:
             "Rows by another program than the baseline's compare programs: what calling it costs and how its kernels "
             "are made are in the speedup, and not the model's format alone."
         )
-    compiled = table[table["call"].eq("tf.function") & table["speedup"].notna()].head(1)
-    for row in compiled.itertuples():
+    compiled = table[table["call"].eq("tf.function") & table["speedup"].notna()].sort_values("speedup", kind="stable")
+    for (model, baseline), mine in compiled.groupby(["model", "baseline"], sort=False):
+        ends = mine.iloc[[0, -1] if len(mine) > 1 else [0]]
+        numbers = (tables.with_interval(row.speedup, row.ci_low, row.ci_high) for row in ends.itertuples())
+        times = " to ".join(dict.fromkeys(numbers))
         found.append(
-            f"Called as a compiled function the same {row.model} is "
-            f"{tables.with_interval(row.speedup, row.ci_low, row.ci_high)} times as fast as {row.baseline}: so much of "
-            "a speedup over it is the price of that call."
+            f"Called as a compiled function the same {model} is {times} times as fast as {baseline}: so much of a "
+            "speedup over it is the price of that call."
         )
     known = table[table["accuracy_percent"].notna()]
     said = known[["model", "evaluated_on", "evaluated_images", "accuracy_from"]].drop_duplicates()
     found += [
-        f"Accuracy of {row.model} is of {row.evaluated_images} held-out images of "
+        f"Accuracy of {row.model} is of {tables.count(row.evaluated_images, 'image')} of "
         f"{row.evaluated_on or 'what is not known'}, "
         + ("classified by the runner that was measured." if row.accuracy_from == ON_HOST else "as campaign.json says.")
         for row in said.itertuples()
@@ -404,16 +416,10 @@ class _Claim(NamedTuple):
 # github.com/antmicro/kenning, docs/source/gallery: MobileNetV2, trained on Oxford-IIIT Pet, on an x86 CPU with AVX2.
 _NATIVE_ACCURACY = 0.9572730984
 _CLAIMS = (
-    _Claim(
-        "tflite-fp32", ("litert", "benchmark_model", f"{kenning.RUNNER}tflite"), "float32",
-        15.79405698, 0.9572730984, 1.965973551,
-    ),
-    _Claim(
-        "tflite-int8", ("litert", "benchmark_model", f"{kenning.RUNNER}tflite"), "int8",
-        1.683232669, 0.9519662539, 7.02033412,
-    ),
+    _Claim("tflite-fp32", TFLITE, "float32", 15.79405698, 0.9572730984, 1.965973551),
+    _Claim("tflite-int8", TFLITE, "int8", 1.683232669, 0.9519662539, 7.02033412),
     _Claim("tvm-avx2-int8", _TVM, "int8", 41.61514549, 0.9487005035, 3.229375069),
-)  # fmt: skip
+)
 _AS_MUCH = 0.05  # of an exact ratio; else it is more or less than was claimed
 MORE, LESS, AS_MUCH = "more", "less", "as much"
 SPEED, SIZE, ACCURACY = "speedup", "size reduction", "accuracy difference (points)"
@@ -425,12 +431,12 @@ def kennings_claims(study: Study, table: pd.DataFrame) -> pd.DataFrame:
     `verdict` is of the direction: confirmed, contradicted, not distinguishable, not measured, not comparable; `amount`
     whether it is more or less than was claimed, or as much: the claim lies in the interval or, of what is exact, within
     5 %. The example is about another model on another machine, so the amount is no test of it. Only where the baseline
-    is native, at the least number of threads.
+    is native as in Kenning's examples, at the least number of threads.
     """
     rows = []
     for (machine, model), of_model in by_machine_and_model(table).items():
         runners = of_model["runner"][of_model["verdict"] == BASELINE]
-        if not len(runners) or runners.iloc[0] not in _NATIVE:
+        if not len(runners) or runners.iloc[0] not in _AS_IN_KENNING:
             continue
         where = {**machine._asdict(), "platform": study.platforms[machine], "model": model}
         for claim in _CLAIMS:

@@ -375,6 +375,14 @@ class Study:
         return {cell: " / ".join(sorted(texts)) for cell, texts in found.items()}
 
     @cached_property
+    def in_float(self) -> dict[Cell, str]:
+        """The cells of int8 variants that compute in floating point, by any of their runs, and in which type."""
+        runs = self.runs[["variant", "arithmetic"]]
+        floating = runs["variant"].str.startswith("int8") & runs["arithmetic"].str.startswith("float")
+        at = np.flatnonzero(floating.to_numpy(bool)).tolist()
+        return {cell: runs["arithmetic"].iloc[i] for i in at if (cell := self.run_cells[i])}
+
+    @cached_property
     def fell_back(self) -> set[Cell]:
         """The cells of which a delegate that is not the CPU executed nothing, by all of their runs that tell."""
         told = self.runs["delegation"].to_numpy()

@@ -243,8 +243,10 @@ def notes(study: Study, table: pd.DataFrame) -> list[str]:
     if known["accuracy_verdict"].ne("").any():
         text = f"Accuracy differs from {baseline}'s in {', '.join(names)}: the intervals do not overlap."
         found.append(text if names else f"No accuracy is distinguishable from {baseline}'s: all intervals overlap.")
-    return [
-        *found,
-        "Intervals of accuracy are Wilson's, 95 %. A test for pairs would see smaller differences on the same images, "
-        "but needs to know which of them each file has wrong.",
-    ]
+    found.append("Intervals of accuracy are Wilson's, 95 %.")
+    if not study.dataset.evaluations:
+        found[-1] += (
+            " A test for pairs would see smaller differences on the same images, but needs to know which of them each "
+            "file has wrong."
+        )
+    return found

@@ -399,9 +399,9 @@ def notes(study: Study, table: pd.DataFrame) -> list[str]:
     for (model, where, images, classes, remark), mine in counted.groupby(_RESTS_ON, sort=False):
         what = f"{count(images, 'image')} of {where or 'an unknown data set'} in {classes} classes"
         is_held_out = mine["images_sha256"].ne("").all()  # what the model builder puts into such a file
-        seen = "they took no part in training" if is_held_out else "whether it was trained on them is not known"
-        said = remark or seen
-        found.append(f"{model} was shown {what}. {said[0].upper()}{said[1:]}.")
+        seen = "They took no part in training." if is_held_out else "Whether it was trained on them is not known."
+        # A remark is among what to distrust.
+        found.append(f"{model} was shown {what}.{'' if remark else f' {seen}'}")
     others = [name for name in ("threads", "delegate") if name in study.varying and counted[name].nunique() == 1]
     if others:
         setting = ", ".join(f"{name} {counted[name].iloc[0]}" for name in others)

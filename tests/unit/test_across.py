@@ -10,7 +10,7 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patches import Rectangle
 
-from analysis import across, document, grids, isa, plots, stats, tables
+from analysis import across, document, grids, isa, plots, plots_across, stats, tables
 from analysis.study import Machine, Study
 from tests.unit.datasets import adaptive, dataset, run
 from tests.unit.fleets import EIGHT, eight, of_eight
@@ -326,6 +326,11 @@ def test_bars_of_size_and_memory_stand_on_zero(made):
     (figure,) = figures(made, "memory")
     assert [axes.get_xlabel() for axes in figure.axes] == ["size of the file (MB)", "memory overall (MB)"]
     assert all(axes.get_xlim()[0] == 0 for axes in figure.axes)
+
+
+def test_one_repetition_is_one():
+    said = [plots_across.repetitions_of(pd.Series(counts)) for counts in ([0, 1], [5, 5], [4, 5])]
+    assert said == ["1 repetition", "5 repetitions", "4 to 5 repetitions"]
 
 
 def test_timeline_shows_what_the_machine_was_like_and_leaves_out_what_never_changed(made):

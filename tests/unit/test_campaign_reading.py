@@ -449,6 +449,7 @@ def test_without_a_sidecar_the_log_says_that_it_classified(tmp_path):
         ('"predicted": [0, 1, 2, 1]', '"predicted": [0, 1, 2]', "(4 and 3 images are not the same images)"),
         ('"predicted": [0, 1, 2, 1]', '"predicted": [0, 1, 2, 3]', "(a class is not one of 0 to 2)"),
         ('"predicted": [0, 1, 2, 1]', '"predicted": [0, 1, 2, "b"]', "('predicted' is no list of classes)"),
+        ('"predicted": [0, 1, 2, 1]', f'"predicted": [0, 1, 2, {10**30}]', "('predicted' is no list of classes)"),
         ('"top_5_correct": null', '"top_5_correct": 2', "(top_5_correct is 2 of 4 images)"),
         ('"classes": ["a", "b", "c"], ', "", "(it names no classes)"),
         (', "top_5_correct": null}', "", "the line 'EDGEBENCH evaluation' is garbled or cut short"),
@@ -461,6 +462,14 @@ def test_a_line_that_tells_no_classes_is_a_failed_run_and_said(pi, evaluated, ol
     assert (row["phase"], row["status"]) == ("evaluate", "failed")
     assert row["reason"].endswith(reason)
     assert f"{row['log']}: classified nothing: {row['reason']}" in dataset.problems
+
+
+def test_a_runner_that_was_to_classify_and_timed_inferences_is_said(pi):
+    edit(pi / "runs" / LOG.replace(".log", ".meta"), "repetition=1\n", "repetition=1\nphase=evaluate\n")
+    dataset = read([pi])
+    row = dataset.runs.iloc[0]
+    assert (row["phase"], row["status"]) == ("evaluate", "ok")
+    assert f"{row['log']}: classified nothing: its log has no line 'EDGEBENCH evaluation'" in dataset.problems
     assert not dataset.evaluations
 
 

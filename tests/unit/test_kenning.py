@@ -74,16 +74,24 @@ def test_measurements_of_the_optimization_alone_are_a_failed_run():
 
 
 def test_accuracy_and_use_of_the_machine():
-    found = parsed(measurements(predictions=[{"target": "1", "prediction": 2}, {"target": 0, "prediction": 0}]))
+    pairs = [(true, said) for true in range(3) for said in range(3) for _ in range(int(MATRIX[true][said]))]
+    found = parsed(measurements(predictions=[{"target": str(true), "prediction": said} for true, said in pairs]))
     evaluation, usage = found.evaluation, found.usage
     assert evaluation.confusion_matrix.tolist() == MATRIX
     assert (evaluation.images, evaluation.top_5_correct, evaluation.evaluated_on) == (155, 155, "PetDataset")
     assert evaluation.class_names == ("Abyssinian", "american_bulldog", "pug")
-    assert (evaluation.targets, evaluation.predictions) == ((1, 0), (2, 0))
+    assert list(zip(evaluation.targets, evaluation.predictions, strict=True)) == pairs
     assert (usage.of, usage.memory_mb) == ("machine", None)
     assert usage.time_s == pytest.approx((0.1, 0.2, 0.3, 0.4, 0.5))
     assert usage.cpu_percent == (75.0, 75.5, 76.0, 76.5, 77.0), "the mean of all CPUs, without the first sample"
     assert usage.memory_percent == (9.1, 9.2, 9.2, 9.2, 9.3)
+
+
+@pytest.mark.parametrize("predictions", [[{"target": 0, "prediction": 0}], [{"target": 10**30, "prediction": 0}], [3]])
+def test_predictions_that_the_matrix_does_not_count_are_left_out(predictions):
+    found = parsed(measurements(predictions=predictions))
+    assert (found.evaluation.images, found.evaluation.targets, found.evaluation.predictions) == (155, (), ())
+    assert found.run.warnings == ("predictions are not read: they are not those that the confusion matrix counts",)
 
 
 def test_one_sample_of_the_machine_is_none():

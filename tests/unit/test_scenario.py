@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import math
+import re
+import statistics
 from dataclasses import replace
 
 import pandas as pd
 import pytest
 
-from analysis import campaign, compare, document, findings, grids, opening, plots_scenario, scenario, stats, tables
+from analysis import (
+    campaign,
+    claims,
+    compare,
+    document,
+    findings,
+    grids,
+    opening,
+    plots_scenario,
+    scenario,
+    stats,
+    tables,
+)
+from analysis.campaign import Dataset
 from analysis.study import Study
 from tests.unit import kennings
-from tests.unit.datasets import dataset, run, study_rows
+from tests.unit.datasets import dataset, run, runs_frame, study_rows
 from tests.unit.scenarios import IMAGES, TARGET, UNTUNED, WAYS, evaluation, rows, sha256
 from tests.unit.scenarios import scenario as made_up
 
@@ -105,8 +120,10 @@ def test_another_program_is_called_so(table):
     assert set(table["baseline"]) == {NATIVE}
 
 
-def test_of_a_runner_alone_there_is_no_table():
-    assert made(dataset(study_rows({"pi": 1.0}, 2, models=["MobileNet"]))) == {}
+def test_reports_of_one_runner_or_of_others_than_these_are_as_they_were():
+    alone = study_rows({"pi": 1.0}, 2, models=["MobileNet"])
+    torch = [row | {"runner": "torch", "log": row["log"].replace("litert", "torch")} for row in alone]
+    assert made(dataset(alone)) == made(dataset(alone + torch)) == {}
 
 
 def test_without_a_native_runner_the_campaigns_first_is_the_baseline():
@@ -197,12 +214,38 @@ def test_accuracy_of_another_file_is_left_out():
     found.runs.loc[evaluated & found.runs["variant"].eq("int8"), "model_sha256"] = "another"
     row = of(found, runner="litert", variant="int8")
     assert math.isnan(row["accuracy_percent"])
-    assert row["remark"] == "what was evaluated is another file than what was measured"
+    assert row["remark"].startswith("accuracy not counted: the runs that were measured had another file (sha256 ")
 
 
 def test_what_was_evaluated_once_counts_for_all_that_use_the_file(report, table):
     assert not any("compiled" in log for *_, log in report.study.dataset.evaluations)
     assert of(table, variant="compiled")["correct_images"] == 353
+
+
+def also_compiled(**facts) -> Dataset:
+    """The campaign, in which the compiled function has been evaluated as well, and has one image more wrong."""
+    found = made_up(rows(2))
+    key, log = next((key, key[2]) for key in found.evaluations if ".float32.keras." in key[2])
+    (own,) = found.runs[found.runs["log"] == log].to_dict("records")
+    mine = own | {"variant": "compiled", "log": log.replace("float32", "compiled")} | facts
+    runs = runs_frame([*found.runs.to_dict("records"), mine])
+    return replace(found, runs=runs, evaluations=found.evaluations | {(*key[:2], mine["log"]): evaluation(8)})
+
+
+def test_of_one_file_that_is_called_in_two_ways_each_has_its_own_accuracy():
+    table = made(also_compiled())["scenario"]
+    assert of(table, variant="compiled")["correct_images"] == IMAGES - 8
+    assert of(table, label=NATIVE)["correct_images"] == IMAGES - 7
+
+
+def test_an_evaluation_that_does_not_count_is_nobodys_accuracy():
+    table = made(also_compiled(status="invalid", reason="the flag --compile was not understood"))["scenario"]
+    assert of(table, variant="compiled")["correct_images"] == IMAGES - 7, "the same file, called otherwise"
+    found = made_up(rows(2))
+    found.runs.loc[found.runs["phase"].eq("evaluate"), ["status", "reason"]] = ["invalid", "no exit code"]
+    row = of(found, runner="litert", variant="int8")
+    assert math.isnan(row["accuracy_percent"])
+    assert row["remark"] == "accuracy not counted: no exit code"
 
 
 def test_one_file_at_several_threads_is_one_comparison_of_accuracy():
@@ -232,9 +275,12 @@ def test_what_is_to_know_of_the_images_is_said():
     found = made_up(rows(2))
     remark = "the weights are from elsewhere: they may have been trained on these images"
     found = replace(found, evaluations=dict.fromkeys(found.evaluations, evaluation(7, remark=remark)))
-    assert remark in of(found, label=TVM)["remark"]
     notices = [notice.text for notice in document.build(found).notices]
-    assert f"Accuracy on digits: {remark}." in notices
+    assert notices.count(f"Accuracy on digits: {remark}.") == 1
+    entry = {"model": "DigitCNN", "variant": "int8", "format": "tflite", "remark": remark, "evaluated_on": "digits"}
+    entry |= {"evaluated_images": 100, "correct_images": 90}
+    found = made_up(rows(2), campaigns={"demo": {"models": [entry]}}, evaluated=False)
+    assert [notice.text for notice in findings._of_accuracy(Study(found), None)] == [f"Accuracy on digits: {remark}."]
 
 
 # --- tuned and untuned ------------------------------------------------------------------------------------------------
@@ -271,6 +317,18 @@ def test_int8_that_computes_in_float_is_said(report, table):
     assert of(table, runner="tvm", variant="int8")["remark"].startswith("computes in float32")
     assert "computes" not in of(table, runner="litert", variant="int8")["remark"]
     assert "int8 in tvm computes in float32" in " ".join(notice.text for notice in report.notices)
+
+
+def test_the_study_is_not_asked_of_int8_that_computes_in_float_nor_of_untuned_kernels():
+    def asked(some: list[dict]) -> set[str]:
+        study = Study(made_up(some))
+        compared = (tables.speedups(study, "avg_inference_ms", "float32"), tables.effects(study, "float32"))
+        return set(claims.study_findings(study, *compared, "avg_inference_ms", "float32")["runner"])
+
+    assert asked(rows(2)) == {"litert"}
+    integer = changed(("tvm", "int8"), arithmetic="")
+    assert asked(integer) == {"litert", "tvm"}
+    assert asked([row | ({"tuned_kernels": 0} if row["runner"] == "tvm" else {}) for row in integer]) == {"litert"}
 
 
 def test_a_runner_says_how_it_computes(tmp_path):
@@ -354,6 +412,48 @@ def test_eight_machines_are_beside_each_other():
     assert (len(grid.rows), len(grid.head)) == (len(WAYS), 3 + len(hosts))
     (found,) = [sentence for sentence in opening.scenario(study, table) if "fastest" in sentence]
     assert found.endswith("It is fastest on 8 of 8.")
+
+
+def test_what_is_fastest_is_also_compared_with_the_compiled_call_and_with_litert(report, table):
+    (fastest, smallest) = opening.scenario(report.study, table)
+    means = {
+        key: statistics.fmean(r["avg_inference_ms"] for r in rows() if (r["runner"], r["variant"]) == key)
+        for key in WAYS
+    }
+    for sentence, mine in ((fastest, ("tvm", "float32")), (smallest, ("litert", "int8"))):
+        for other, label in (
+            (("keras", "compiled"), "keras compiled (tf.function)"),
+            (("litert", "float32"), "litert float32"),
+        ):
+            times = tables.number(means[other] / means[mine])
+            assert re.search(rf"; {re.escape(times)} \([^)]*\) times as fast as {re.escape(label)};", sentence), label
+
+
+def test_what_is_slower_and_larger_than_the_baseline_is_not_called_fastest_or_smaller():
+    ways = {("keras", "float32"): (1.0, 1.0, 9.0, 7, {}), ("litert", "float32"): (2.0, 2.0, 9.0, 7, {})}
+    found = made_up(rows(ways=ways), ways)
+    (said,) = opening.scenario(Study(found), made(found)["scenario"])
+    assert ": slower;" in said
+    assert "its file is 2.00 times larger" in said
+    assert said.endswith("It is the fastest of the others.")
+
+
+def test_of_many_models_one_sentence_is_said():
+    native = {("keras", "float32"): (2.0, 1.0, 9.0, 7, {})}
+    some = []
+    for i, ms in enumerate((1.0, 1.0, 1.0, 1.0, 1.0, 4.0)):
+        ways = native | {("litert", "float32"): (ms, 1.0, 9.0, 7, {})}
+        some += rows(2, {"a": 1.0, "b": 2.0}, ways, f"Model{i}")
+    found = made_up(some, evaluated=False)
+    assert opening.scenario(Study(found), made(found)["scenario"]) == [
+        "Of several ways to run 6 models on 2 machines, 12 in all, fastest is litert float32 for 10, keras float32 for "
+        "2: see Speed, accuracy and size."
+    ]
+
+
+def test_nobody_draws_what_has_no_accuracy():
+    found = made_up(rows(2), evaluated=False)
+    assert list(plots_scenario.charts(Study(found), made(found)["scenario"])) == []
 
 
 def test_charts_need_two_rows_with_numbers(report, table):

@@ -89,8 +89,10 @@ def test_interval_leaves_out_1_just_when_p_is_below_alpha(n, pairs):
     noise = np.random.default_rng(n)
     make = paired if pairs else single
     for _ in range(200):
-        found = stats.speedup(make(noise.normal(1.02, 0.02, n)), make(noise.normal(1.0, 0.02, n)))
+        sides = make(noise.normal(1.02, 0.02, n)), make(noise.normal(1.0, 0.02, n))
+        found = stats.speedup(*sides)
         assert (found.p_value < 0.05) == (not found.ci_low <= 1 <= found.ci_high)
+        assert stats.order(*reversed(sides)) == (found.ci_low > 1) - (found.ci_high < 1)
 
 
 @pytest.mark.parametrize(
