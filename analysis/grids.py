@@ -18,6 +18,7 @@ import pandas as pd
 
 from analysis import claims, delegation, isa, stats, tables_compression, tables_energy, tables_quality
 from analysis.entries import whole
+from analysis.names import compiled_for
 from analysis.scenario import row_names
 from analysis.study import (
     STUDY_METRICS,
@@ -858,7 +859,7 @@ def model_files(study: Study, *campaigns: str) -> Grid:
             [
                 *([campaign] if len(campaigns) > 1 else []),
                 *(_json(entry.get(name)) for name in ("model", "variant", "format")),
-                _json(entry.get("target")).removeprefix("llvm -mcpu=").partition(" ")[0],
+                compiled_for(_json(entry.get("target"))),
                 f"{size / 1e6:.1f}" if isinstance(size, int) else "",
                 f"{compressed / 1e6:.2f}" if isinstance(compressed, int) else "",
                 _json(entry.get("parameters")),

@@ -140,3 +140,8 @@ def slug(name: str) -> str:
 def readable(name: str) -> str:
     """A name as text that every file and terminal can hold: what is no letter or sign becomes '?'."""
     return name if name.isprintable() else "".join(c if c.isprintable() else "?" for c in name)
+
+
+def compiled_for(target: str) -> str:
+    """'core-avx2' of 'llvm -mcpu=core-avx2': LLVM's name of the CPU that a library is for; else what there is."""
+    return target.partition("-mcpu=")[2].partition(" ")[0] or target

@@ -18,7 +18,7 @@ from analysis import kenning, quality, stats, tables
 from analysis.across import absence, means_of, size_mb
 from analysis.claims import CONFIRMED, CONTRADICTED, NOT_MEASURED
 from analysis.entries import whole
-from analysis.names import DEFAULT_BASELINE, DEFAULT_METRIC, INTEGER, UNTUNED
+from analysis.names import DEFAULT_BASELINE, DEFAULT_METRIC, INTEGER, UNTUNED, compiled_for
 from analysis.quality import Evaluation, Share
 from analysis.study import Cell, Machine, Study, cell_key, plain, texts, variant_key
 from analysis.sweeps import is_less
@@ -192,11 +192,11 @@ def _how(study: Study, cell: Cell) -> dict[str, Any]:
 
 
 def label(study: Study, cell: Cell, how: Mapping[str, Any]) -> str:
-    """'tvm float32 (llvm -mcpu=core-avx2)', 'keras compiled (tf.function)': without threads and delegate.
+    """'tvm float32 (core-avx2)', 'keras compiled (tf.function)': without threads and delegate.
 
     What is not as tuned as its variant says is called so.
     """
-    told = how["call"] or how["target"]
+    told = how["call"] or compiled_for(how["target"])
     mark = ""
     if cell in study.untuned:
         mark = ", untuned" if study.untuned[cell].startswith("0 ") else f", {study.untuned[cell]}"
