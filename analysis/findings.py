@@ -423,8 +423,14 @@ def _of_models(study: Study) -> list[Notice]:
 
 
 def _of_kernels(study: Study) -> list[Notice]:
-    """Kernels of TVM that are not tuned where the variant does not say so, and int8 that is none."""
+    """Kernels of TVM that are not tuned, or for other threads, where the variant does not say so; int8 that is none."""
     found: dict[str, list[str]] = defaultdict(list)
+    # modelzoo tunes for one core (convert_tvm.py).
+    is_of_threads = (study.runs["tuned_kernels"] > 0).fillna(False) & (study.runs["threads"] > 1).fillna(False)
+    for (runner, threads), of_threads in study.runs[is_of_threads].groupby(["runner", "threads"], sort=True):
+        text = f"kernels in {runner} were tuned for one thread and ran with {threads}: more may be in it than is shown."
+        cells = (study.run_cells[i] for i in of_threads.index)
+        found[text] += dict.fromkeys(study.labels[cell.machine] for cell in cells if cell)
     for cell, told in sorted(study.untuned.items(), key=lambda item: cell_key(item[0])):
         name = f"{cell.model} {cell.variant} in {cell.setting.runner}"
         untuned = "is untuned" if told.startswith("0 ") else "is not as tuned as it could be"

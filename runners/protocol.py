@@ -44,6 +44,7 @@ import signal
 import sys
 import time
 import zipfile
+import zlib
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -553,14 +554,15 @@ def read_held_out(path: Path) -> HeldOut:
     arrays = HeldOut._fields[:-1]
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:  # whose files are never pickles, as numpy.load's may be
-            found = {name: numpy.lib.format.read_array(io.BytesIO(archive.read(f"{name}.npy"))) for name in arrays}
+            found = {name: numpy.lib.format.read_array(archive.open(f"{name}.npy")) for name in arrays}
         texts = {name: found[name].tolist() for name in ("classes", "evaluated_on", "remark")}
         held_out = HeldOut(**{**found, **texts}, sha256=hashlib.sha256(content).hexdigest())
         images, labels, channels = held_out.images, held_out.labels, held_out.images.shape[-1:]
         fits = images.ndim == 4 and len(images) == len(labels) > 0 and labels.min() >= 0
-        if not fits or labels.max() >= len(held_out.classes) or held_out.scale.shape != channels:
+        fits = fits and labels.max() < len(held_out.classes)
+        if not (fits and held_out.scale.shape == held_out.offset.shape == channels):
             raise ValueError("its arrays do not fit together")
-    except (KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+    except (KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise BenchmarkError(f"{path} is no held-out file of modelzoo: {str(error).strip(chr(34))}") from None
     return held_out
 
@@ -587,8 +589,9 @@ def evaluate(classifier: Classifier, path: Path) -> dict[str, Any]:
         images, labels = file.images[start : start + batch], file.labels[start : start + batch]
         values = numpy.zeros(classifier.shape, numpy.float32)
         values[: len(images)] = images * file.scale.astype(numpy.float32) + file.offset.astype(numpy.float32)
+        given = as_input(values, classifier)
         try:
-            scores = numpy.asarray(classifier.classify(as_input(values, classifier)), numpy.float64)[: len(images)]
+            scores = numpy.asarray(classifier.classify(given), numpy.float64)[: len(images)]
         except Exception as error:  # runtimes have classes of their own
             raise explained(error, "An inference failed") from None
         if scores.shape != (len(images), len(file.classes)):
@@ -614,10 +617,16 @@ def evaluate(classifier: Classifier, path: Path) -> dict[str, Any]:
 
 
 def as_input(values: Any, classifier: Classifier) -> Any:
-    """Return a batch of float32 images in the input's type."""
+    """Return a batch of float32 images in the input's type.
+
+    Raises:
+        BenchmarkError: it takes integers, and there is no telling which.
+    """
     import numpy
 
     if classifier.quantization is None:
+        if numpy.issubdtype(classifier.dtype, numpy.integer):
+            raise BenchmarkError(f"the model takes images in {classifier.dtype} and does not say with which scale")
         return values.astype(classifier.dtype)
     scale, zero_point = classifier.quantization
     limits = numpy.iinfo(classifier.dtype)

@@ -6,7 +6,8 @@ numpy. What it has of benchmark_model, and where it differs, is in protocol.py. 
 - The library has two functions of TVM's virtual machine: `main`, which takes the model's inputs, and `describe`, which
   returns what modelzoo says of it, as JSON: its inputs, what it was compiled for, how its kernels were tuned.
 - Its batch size is fixed, as in a TFLite model. As in every runner, `--num_threads=-1` is one thread. Several threads
-  are TVM's own pool; each of them is bound to a core, which is TVM's default.
+  are TVM's own pool; each of them is bound to a core, which is TVM's default, unless this process was given only some
+  of the machine's: TVM would not keep to these.
 """
 # ruff: noqa: B905  zip's strict= came with Python 3.10; hosts may be older.
 
@@ -43,6 +44,9 @@ from protocol import (
 ALIGNMENT_BYTES = 64
 """Of tensors: kernels are compiled for it."""
 
+TOLD = ("target", "arithmetic", "kernels", "tuned_kernels")
+"""What the line EDGEBENCH runner says of a library, of what that says of itself."""
+
 # Of dlpack and of TVM's virtual machine: run on the CPU, take memory from a pool.
 CPU, FIRST, POOLED = 1, 0, 2
 
@@ -67,7 +71,9 @@ def load(parameters: Parameters, shapes: Shapes) -> Model:
     """
     import tvm_ffi
 
-    os.environ["TVM_NUM_THREADS"] = str(parameters.threads)  # read when the first kernel runs
+    os.environ["TVM_NUM_THREADS"] = str(parameters.threads)  # read, like the next, when the first kernel runs
+    if len(os.sched_getaffinity(0)) < os.cpu_count():
+        os.environ["TVM_BIND_THREADS"] = "0"
     try:
         library = tvm_ffi.load_module(str(Path(parameters.graph).absolute()))  # a bare name is looked for elsewhere
         executable = library["vm_load_executable"]()
@@ -76,14 +82,14 @@ def load(parameters: Parameters, shapes: Shapes) -> Model:
     except (AttributeError, MemoryError, RuntimeError, ValueError) as error:
         raise explained(error, f"Failed to load model {parameters.graph}") from None
     info(f"Loaded model {parameters.graph}")
-    inputs = [Input(index, *each) for index, each in enumerate(described.pop("inputs"))]
-    quantizations = described.pop("input_quantization", [None])
+    inputs = [Input(index, *each) for index, each in enumerate(described["inputs"])]
+    quantizations = described.get("input_quantization", [None])
     tensors = [aligned_zeros(shape, wanted.dtype) for wanted, shape in zip(inputs, asked_shapes(inputs, shapes))]
     invoke = functools.partial(executable["main"], *map(tvm_ffi.from_dlpack, tensors))
     return Model(
         invoke,
         functools.partial(prepare_inputs, inputs, tensors),
-        {"threads": parameters.threads, **described},
+        {"threads": parameters.threads, **{name: described[name] for name in TOLD if name in described}},
         classifier=classifier_of(inputs, tensors, quantizations, invoke),
     )
 

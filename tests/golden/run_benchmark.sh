@@ -1256,7 +1256,10 @@ measure() {
   [ "$exit_code" -ne 0 ] || [ -n "$failure" ] || [ "$phase" = evaluate ] || set_reasons
   put_known checks "$checks"
   put_known invalid "$reasons"
-  case $failure in 'out of memory'*) leave_plan ;; esac # on record before the run counts
+  case $phase/$failure in
+    evaluate/*) ;; # with all images it needs more memory than a repetition, of which it says nothing
+    */'out of memory'*) leave_plan ;; # on record before the run counts
+  esac
   publish
 }
 
@@ -1657,7 +1660,7 @@ leave_plan() { # the configuration of this run, which found no memory: nor would
   case $phase$retry in
     pilot) left_in=0 ;;
     measure) left_in=$block ;;
-    *) left_in=$max_repetitions ;; # profiles, evaluations and repeats come after all blocks
+    *) left_in=$max_repetitions ;; # profiles and repeats come after all blocks
   esac
   leaver=$configuration
   n=$(n=0; for_each_line count_ok; echo "$n")

@@ -283,6 +283,27 @@ def test_a_runner_that_cannot_be_had_says_why(play):
     assert "Unknown runner magic in campaign_runners; there are: litert" in play(campaign_runners=["magic"]).failure()
 
 
+def test_a_runner_that_dies_on_the_host_says_by_what(tmp_path):
+    program = tmp_path / "runner.py"
+    program.write_text("import os\nos.kill(os.getpid(), 4)\n")
+    words = [tmp_path, "0", program, hashlib.sha256(program.read_bytes()).hexdigest()]
+    argv = [sys.executable, ROOT / "roles/benchmark_runner/files/ask_python.py", sys.executable, *words]
+    asked = functools.partial(subprocess.run, argv, capture_output=True, text=True, check=False)
+    (tmp_path / json.loads(asked().stdout)["key"]).mkdir()
+    done = asked()
+    assert (done.returncode, done.stderr) == (1, "ended by signal 4\n")
+
+
+def test_a_host_that_cannot_run_what_tvm_compiles_is_told_so(play):
+    record = RECORD | {"arch": "x86_64", "cpu_features": ["avx", "avx2", "fma", "f16c", "avx512f"]}
+    target = "llvm -mcpu=cascadelake"
+    message = play(campaign_runners=["tvm"], benchmark_models_tvm_target=target, host_facts_record=record).failure()
+    assert (
+        f"box cannot run what TVM compiles for '{target}': its CPU has no avx512_vnni; correct benchmark_tvm_target"
+    ) in message
+    assert "\n" not in message
+
+
 def test_the_binary_is_downloaded_once_and_starts(play, server, tmp_path):
     url, asked = server
     pinned = {"benchmark_model_url": {PLATFORM: url}, "benchmark_model_sha256": {PLATFORM: FAKE_SHA256}}

@@ -183,6 +183,7 @@ def test_a_raspberry_pi_and_a_server_in_one_campaign(arm_lab, settings, tmp_path
         }
         (pi,) = set(hosts) - {"h0"}
         settings |= {"campaign_runners": ["litert", "tvm"], "campaign_min_repetitions": 1}
+        settings["campaign_variants"] = ["float32"]  # a process of Python takes the Pi here most of a minute
         arm_lab.answer("measure_temp", "temp=61.2'C")
         first = play(ROOT / "site.yml", {"all": {"hosts": hosts}}, **settings)
         assert first.changed() > 0
@@ -192,13 +193,13 @@ def test_a_raspberry_pi_and_a_server_in_one_campaign(arm_lab, settings, tmp_path
         }
         assert {run["arch"] for run in runs} == {"x86_64", "aarch64"}
         assert {run["status"] for run in runs} == {"ok"}
-        assert len({(run["host"], run["variant"], run["runner"]) for run in runs}) == len(runs) == 8
+        assert len({(run["host"], run["variant"], run["runner"]) for run in runs}) == len(runs) == 4
         models = {model["file"]: model["target"] for model in campaign(tmp_path)["models"]}
-        assert models["image.int8.x86-64.so"] == "llvm -mcpu=x86-64"
-        assert models["image.int8.cortex-a76.so"] == "llvm -mcpu=cortex-a76 -mtriple=aarch64-linux-gnu"
+        assert models["image.float32.x86-64.so"] == "llvm -mcpu=x86-64"
+        assert models["image.float32.cortex-a76.so"] == "llvm -mcpu=cortex-a76 -mtriple=aarch64-linux-gnu"
         there = arm_lab.shell("ls edgebench/models", user="lab").split()
         assert there == sorted(file for file in models if "x86-64" not in file)
-        log = next((tmp_path / f"logs/fleet/{pi}/runs").glob("*.int8.tvm.*.log")).read_text()
+        log = next((tmp_path / f"logs/fleet/{pi}/runs").glob("*.tvm.*.log")).read_text()
         assert '"target": "llvm -mcpu=cortex-a76 -mtriple=aarch64-linux-gnu"' in log
         assert not arm_lab.shell("find edgebench -name 'libtvm_compiler*'", user="lab")
         facts = json.loads((tmp_path / f"logs/fleet/{pi}/host.json").read_text())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 
 import numpy as np
@@ -52,6 +53,8 @@ def test_an_image_is_scaled_in_every_channel_and_quantized():
     values = np.array([[[[-100, 0.7, 64]]]], np.float32)
     assert protocol.as_input(values, floats).tolist() == values.tolist()
     assert protocol.as_input(values, ints).ravel().tolist() == [-128, -2, 125]
+    with pytest.raises(protocol.BenchmarkError, match="images in int8 and does not say with which scale"):
+        protocol.as_input(values, ints._replace(quantization=None))
 
 
 def test_the_true_class_is_among_the_five_likeliest(tmp_path):
@@ -84,6 +87,7 @@ def test_with_five_classes_or_fewer_there_is_no_top_5(tmp_path):
     [
         ({"labels": None}, "is no held-out file of modelzoo: There is no item named 'labels.npy' in the archive"),
         ({"labels": np.array([0] * 8 + [7])}, "is no held-out file of modelzoo: its arrays do not fit together"),
+        ({"offset": np.zeros(4, np.float32)}, "is no held-out file of modelzoo: its arrays do not fit together"),
         ({"classes": np.array(["red"], object)}, "is no held-out file of modelzoo: Object arrays cannot be loaded"),
         (
             {"classes": np.array([*colours.CLASSES, "white"])},
@@ -94,7 +98,7 @@ def test_with_five_classes_or_fewer_there_is_no_top_5(tmp_path):
             "the model takes images of 8x8x3 (height, width, channels), those of ",
         ),
     ],
-    ids=["lacking", "label", "pickle", "classes", "shape"],
+    ids=["lacking", "label", "offset", "pickle", "classes", "shape"],
 )
 def test_a_file_that_does_not_fit_is_refused(tmp_path, changed, reason):
     file = colours.write(tmp_path / "it.npz", **changed)
@@ -117,7 +121,13 @@ def test_what_cannot_be_evaluated_is_said(tmp_path):
     done = evaluated("colours.float32", tmp_path / "gone.npz")
     assert (done.returncode, done.stderr.splitlines()[-1]) == (1, "ERROR: Benchmarking failed.")
     assert f"ERROR: Could not open '{tmp_path}/gone.npz': No such file or directory\n" in done.stderr
-    (tmp_path / "it.npz").write_bytes(b"not a zip archive")
-    assert (
-        f"{tmp_path}/it.npz is no held-out file of modelzoo" in evaluated("colours.float32", tmp_path / "it.npz").stderr
-    )
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda _: b"not a zip archive", lambda whole: whole[:300] + b"?" * 300 + whole[600:]]
+)
+def test_a_damaged_file_is_said_so(tmp_path, damage):
+    file = colours.write(tmp_path / "it.npz")
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(protocol.BenchmarkError, match=f"^{re.escape(str(file))} is no held-out file of modelzoo: "):
+        protocol.read_held_out(file)

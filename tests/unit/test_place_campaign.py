@@ -104,8 +104,9 @@ def test_moments_that_are_not(text):
         place_campaign.parse_moment(text)
 
 
-PLAN = "run\ttimeout_s\tleast_memory_mb\tflags\n1\t60\t17\t-\n2\t60\t-\t--a=b\n"
-EARLIER_PLAN = "run\ttimeout_s\tflags\n1\t60\t-\n2\t60\t--a=b\n"
+BLOCKS = "run\tphase\tleast_memory_mb\tflags\n1\tmeasure\t17\t-\n2\tmeasure\t-\t--a=b\n"
+PLAN = BLOCKS + "3\tevaluate\t17\t--c=d\n"
+EARLIER_PLAN = "run\tphase\tflags\n1\tmeasure\t-\n2\tmeasure\t--a=b\n"
 
 
 def begin(there, plan: str) -> None:
@@ -115,10 +116,11 @@ def begin(there, plan: str) -> None:
     (there / "runs/1.meta").write_text("meta")
 
 
-def test_a_campaign_of_an_earlier_kit_goes_on_with_its_plan(place, there):
-    begin(there, EARLIER_PLAN)
+@pytest.mark.parametrize("begun", [EARLIER_PLAN, BLOCKS], ids=["columns", "phases"])
+def test_a_campaign_of_an_earlier_kit_goes_on_with_its_plan(place, there, begun):
+    begin(there, begun)
     place(plan=PLAN)
-    assert (there / "plan.tsv").read_text() == EARLIER_PLAN
+    assert (there / "plan.tsv").read_text() == begun
 
 
 def test_a_host_that_lost_an_earlier_kits_plan_gets_that_again(place, there, tmp_path):
@@ -129,7 +131,7 @@ def test_a_host_that_lost_an_earlier_kits_plan_gets_that_again(place, there, tmp
 
 
 def test_another_plan_of_an_earlier_kit_is_another_plan(place, there):
-    begin(there, EARLIER_PLAN.replace("60", "90"))
+    begin(there, EARLIER_PLAN.replace("a=b", "a=c"))
     with pytest.raises(HostError, match="holds 1 runs of another plan"):
         place(plan=PLAN)
 

@@ -326,6 +326,12 @@ def test_a_hosts_target_is_what_the_inventory_says_or_its_own_cpu():
     assert target_of({"arch": "aarch64", "microarchitecture": "Cortex-A72"}, "pi4") == PI
     with pytest.raises(AnsibleFilterError, match=r"^pi4: TVM target '-mcpu=native': .*; correct benchmark_tvm_target$"):
         target_of("-mcpu=native", "pi4")
+    pi4 = {"arch": "aarch64", "cpu_features": ["asimd"]}
+    assert target_of("-mcpu=cortex-a72", "pi4", pi4) == PI
+    with pytest.raises(
+        AnsibleFilterError, match=r"^pi4 cannot run what TVM .*cortex-a76.*: its CPU has no asimddp asimdhp; correct b"
+    ):
+        target_of("-mcpu=cortex-a76", "pi4", pi4)
     with pytest.raises(
         AnsibleFilterError, match=r"^pi1: TVM has packages .*, and this machine is armv6l; leave tvm out"
     ):

@@ -374,3 +374,15 @@ def test_a_model_is_evaluated_once_at_the_end_whatever_the_machine_is_like(host,
     (host.run_dir / "DONE").unlink()
     assert host().returncode == 0
     assert host.mtimes() == before
+
+
+def test_an_evaluation_that_fails_takes_nothing_from_what_was_measured(host, monkeypatch):
+    monkeypatch.setattr("ansible_collections.edgebench.testbed.plugins.module_utils.plan.EVALUATING_RUNNERS", ("fake",))
+    host.prepare(["ok"], held_out=True, repetitions=2)
+    host.during("ok", 'case "$*" in *--evaluate=*) echo "ERROR: out of memory: no room for images" && exit 1 ;; esac')
+    assert host().returncode == 0
+    *measured, evaluated = host.sidecars_of("ok")
+    assert [run["exit_code"] for run in measured] == ["0", "0"]
+    assert (evaluated["exit_code"], evaluated["failure"]) == ("1", "out of memory: no room for images")
+    assert host.table("stopping.tsv") == [], "the model does fit into memory"
+    assert host.done() == {"finished": 3, "failed": 1, "invalid": 0, "repeated": 0, "total": 3}

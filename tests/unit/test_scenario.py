@@ -308,6 +308,13 @@ def test_what_is_tuned_or_says_that_it_is_not_needs_no_mark(report):
     assert report.study.untuned == {}
 
 
+def test_kernels_that_ran_with_more_threads_than_they_were_tuned_for_are_named():
+    some = [*rows(2), *(row | {"threads": 4, "log": f"t4/{row['log']}"} for row in rows(2) if row["runner"] == "tvm")]
+    said = "kernels in tvm were tuned for one thread and ran with"
+    (notice,) = [notice for notice in document.build(made_up(some)).notices if said in notice.text]
+    assert notice.text.endswith(f"{said} 4: more may be in it than is shown.")
+
+
 def test_tvm_that_does_not_tell_its_kernels_is_not_taken_for_tuned():
     some = changed(("tvm", "float32"), kernels=None, tuned_kernels=None)
     assert "how many of its kernels are tuned is not told" in of(made_up(some), label=TVM)["remark"]

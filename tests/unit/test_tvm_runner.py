@@ -33,9 +33,9 @@ def test_a_log_is_read_as_benchmark_model_s(networks):
     (run,) = parse(log)
     assert (run.status, run.warnings, run.threads, run.iterations) == ("ok", (), 2, 20)
     values = edgebench(log)
-    # What the library says of itself is told, without its inputs, which are none of the runner's facts.
-    assert values["runner"].items() >= {"name": "tvm", "threads": 2, "target": "this machine"}.items()
-    assert "inputs" not in values["runner"]
+    # Of what the library says of itself not its inputs, nor how long it was tuned, which the manifest has.
+    assert values["runner"].items() >= {"name": "tvm", "threads": 2, "target": "this machine", "kernels": 3}.items()
+    assert values["runner"].keys() == {"name", "version", "python", "numpy", "threads", "target", "kernels"}
     assert values["iterations"]["warmup"] >= 3
     # The first pass is in the warm-up, and in no mean.
     assert abs(sum(values["iteration_wall_us"]) / 20 - run.avg_inference_ms * 1000) < 1
@@ -52,11 +52,26 @@ def test_the_compiler_is_not_loaded(networks):
     assert edgebench(log)["memory"]["start_rss_kb"] < 100_000
 
 
+def test_threads_stay_on_the_cores_that_the_process_was_given(networks):
+    # TVM would bind its threads, the first one too, to any of the machine's.
+    program = (
+        "import os, sys\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "import protocol, tvmrt\n"
+        "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+        "os.cpu_count = lambda: 2\n"
+        "tvmrt.import_runtime()\n"
+        "tvmrt.load(protocol.Parameters(sys.argv[2], num_threads=2), ())\n"
+        "print(os.environ.get('TVM_BIND_THREADS'))\n"
+    )
+    done = start(Path("-c"), program, str(RUNNERS), str(networks / "image.so"), PYTHONPATH=str(packages("tvm")))
+    assert done.stdout.splitlines()[-1] == "0", done.stderr
+
+
 def test_images_are_quantized_and_classified(networks):
     colours.write(networks / "it.npz")
     values = edgebench(measure(networks / "colours.so", "--evaluate=it.npz"))
     assert values["evaluation"]["predicted"] == colours.COLOURS
-    assert "input_quantization" not in values["runner"]
 
 
 @pytest.mark.parametrize(

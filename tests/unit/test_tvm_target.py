@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.edgebench.testbed.plugins.module_utils.host_facts import FEATURES
 from ansible_collections.edgebench.testbed.plugins.module_utils.tvm_target import (
     can_run,
     machine_of,
     mcpu,
     normalised,
     of_host,
+    unfit,
 )
 
 A72 = "llvm -mcpu=cortex-a72 -mtriple=aarch64-linux-gnu"
@@ -63,6 +65,22 @@ def test_a_machine_can_run_what_needs_no_more_than_it_has():
     assert can_run(A72, "aarch64", {"fp", "asimd", "crc32"})
     assert not can_run(normalised("-mcpu=cortex-a76"), "aarch64", {"fp", "asimd", "crc32"})
     assert not can_run(normalised("-mcpu=made-up"), "x86_64", V3)
+
+
+@pytest.mark.parametrize(
+    ("target", "record", "reason"),
+    [
+        ("-mcpu=core-avx2", {"arch": "x86_64", "cpu_features": ["avx", "avx2", "fma", "f16c"]}, ""),
+        ("-mcpu=core-avx2", {"arch": "x86_64", "cpu_features": ["avx"]}, "its CPU has no avx2 f16c fma"),
+        ("-mcpu=core-avx2", {"arch": "x86_64", "cpu_features": None}, ""),
+        ("-mcpu=made-up", {"arch": "x86_64", "cpu_features": []}, ""),
+        ("-mcpu=cortex-a72", {"arch": "x86_64", "cpu_features": []}, "this machine is x86_64"),
+        ("-mcpu=cortex-a76", {"arch": "aarch64", "cpu_features": ["asimd"]}, "its CPU has no asimddp asimdhp"),
+        ("-mcpu=cortex-a76", {"arch": "aarch64", "cpu_features": ["asimd", "asimddp", "asimdhp"]}, ""),
+    ],
+)
+def test_what_a_host_cannot_run_is_known_by_its_record(target, record, reason):
+    assert unfit(normalised(target), record, FEATURES) == reason
 
 
 @pytest.mark.parametrize(

@@ -55,8 +55,10 @@ if has_packages and has_program:
     if {**started, **what} != started:
         environment = {**os.environ, "PYTHONPATH": str(packages), "PYTHONDONTWRITEBYTECODE": ""}
         done = subprocess.run([python, program, "--version"], env=environment, stdout=subprocess.PIPE, check=False)
+        if done.returncode < 0:  # as by an instruction that the CPU does not have; what died says nothing
+            sys.exit(f"ended by signal {-done.returncode}")
         if done.returncode:
-            sys.exit(done.returncode if done.returncode > 0 else 1)
+            sys.exit(done.returncode)
         started = {**what, "said": done.stdout.decode()}
         with contextlib.suppress(OSError):  # a full disk costs a start the next time
             kept.write_text(json.dumps(started), encoding="utf-8")

@@ -86,7 +86,9 @@ from ansible_collections.edgebench.testbed.plugins.plugin_utils.host_shell impor
 from ansible_collections.edgebench.testbed.plugins.plugin_utils.logs import restore
 from ansible_collections.edgebench.testbed.plugins.plugin_utils.transfer import Parcel, deliver, file_sha256, missing
 
-LATER_COLUMNS = ("least_memory_mb",)  # of plan.tsv: not in the plans of earlier kits
+# Of plan.tsv: not in the plans of earlier kits, which had first none of these, then the columns.
+LATER_COLUMNS = ("least_memory_mb",)
+LATER_PHASES = frozenset(["evaluate"])
 CLOCK_JITTER_S = 10  # by so much two comparisons of the same clocks may differ, over a slow link
 
 # stdout: plan=CHECKSUM of what is there, until=LINE likewise, run=NAME for each that counts, now=SECONDS by this clock.
@@ -158,12 +160,15 @@ def going_on(plan: str, begun: str | None) -> str:
         begun: sha256 of the plan that the campaign was begun with; None for a new campaign.
 
     Returns:
-        `plan`, without the columns that an earlier kit did not know where that is the plan that was begun.
+        `plan`, without the phases and columns that an earlier kit did not know where that is the plan that was begun.
     """
-    lines = [line.split("\t") for line in plan.splitlines()]
+    lines = [line for line in (text.split("\t") for text in plan.splitlines()) if LATER_PHASES.isdisjoint(line)]
     known = [at for at, column in enumerate(lines[0]) if column not in LATER_COLUMNS]
-    earlier = "".join("\t".join(line[at] for at in known) + "\n" for line in lines)
-    return earlier if hashlib.sha256(earlier.encode()).hexdigest() == begun else plan
+    for columns in (range(len(lines[0])), known):
+        earlier = "".join("\t".join(line[at] for at in columns) + "\n" for line in lines)
+        if hashlib.sha256(earlier.encode()).hexdigest() == begun:
+            return earlier
+    return plan
 
 
 def parse_moment(text: str) -> datetime | None:

@@ -8,7 +8,8 @@ name: tvm_target
 short_description: What TVM must compile for to have libraries that run on a host
 description:
   - Gives the target in the form in which the model manifest has it.
-positional: _input, host
+  - Fails where that is none, or where the host cannot run what is compiled for it.
+positional: _input, host, record
 options:
   _input:
     description: The target as in the inventory, such as C(-mcpu=cortex-a72), or the host's record (host.json).
@@ -18,6 +19,9 @@ options:
     description: The host's name, for messages.
     type: str
     required: true
+  record:
+    description: The host's record, to see whether the host can run what is compiled for the target.
+    type: dict
 """
 
 EXAMPLES = """
@@ -35,9 +39,10 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.edgebench.testbed.plugins.module_utils import tvm_target as targets
+from ansible_collections.edgebench.testbed.plugins.module_utils.host_facts import FEATURES
 
 
-def tvm_target(what: str | Mapping[str, Any], host: str) -> str:
+def tvm_target(what: str | Mapping[str, Any], host: str, record: Mapping[str, Any] | None = None) -> str:
     if isinstance(what, Mapping):
         if target := targets.of_host(what):
             return target
@@ -46,9 +51,14 @@ def tvm_target(what: str | Mapping[str, Any], host: str) -> str:
             "leave tvm out of campaign_runners, or measure this host in a campaign of its own"
         )
     try:
-        return targets.normalised(str(what))
+        target = targets.normalised(str(what))
     except ValueError as exc:
         raise AnsibleFilterError(f"{host}: {exc}; correct benchmark_tvm_target") from None  # its words are in it
+    if reason := targets.unfit(target, record or {}, FEATURES):
+        raise AnsibleFilterError(
+            f"{host} cannot run what TVM compiles for '{target}': {reason}; correct benchmark_tvm_target"
+        )
+    return target
 
 
 class FilterModule:

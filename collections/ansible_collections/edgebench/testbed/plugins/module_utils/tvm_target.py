@@ -99,6 +99,20 @@ def can_run(target: str, machine: str, flags: Collection[str]) -> bool:
     return needs is not None and set(needs.split()) <= set(flags)
 
 
+def unfit(target: str, record: Mapping[str, Any], told: Collection[str]) -> str:
+    """Why a host cannot run what is compiled for a normalised target, by its host.json; '' = nothing speaks against it.
+
+    Args:
+        told: the features of CPUs that such a record has where the CPU has them.
+    """
+    arch, features = record.get("arch"), record.get("cpu_features")
+    if arch and arch != machine_of(target):
+        return f"this machine is {arch}"
+    needs = _NEEDS[machine_of(target)].get(mcpu(target), "").split()
+    lacking = [] if features is None else [need for need in needs if need in told and need not in features]
+    return f"its CPU has no {' '.join(lacking)}" if lacking else ""
+
+
 def of_host(record: Mapping[str, Any]) -> str | None:
     """Return the target of a host by its host.json; None = TVM has no package for such a machine.
 

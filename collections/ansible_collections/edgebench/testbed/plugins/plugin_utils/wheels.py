@@ -157,7 +157,8 @@ def leave_out(path: Path, patterns: Sequence[str]) -> None:
         partial = path.with_suffix(".partial")
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as smaller:
             for each in kept:
-                smaller.writestr(each, wheel.read(each))
+                with wheel.open(each) as source, smaller.open(each, "w") as target:
+                    shutil.copyfileobj(source, target)  # piece by piece: TensorFlow's library has a GB
     partial.replace(path)
 
 
