@@ -77,6 +77,6 @@ RUNNERS = {
         variant_flags={"compiled": "--compile=true"},
         evaluates=True,
         leave_out=("tensorflow/include/*",),
-        advice="2.21.0 needs CPython 3.10 and glibc 2.27",
+        advice="2.21.0 needs CPython 3.10, glibc 2.27, and on x86_64 a CPU with AVX, without which a signal ends it",
     ),
 }
