@@ -537,7 +537,7 @@ def _is_whole(line: re.Match[str]) -> bool:
 
 
 def _same(a: float, b: float) -> bool:
-    return abs(a - b) <= _ROUNDING * max(abs(a), abs(b))
+    return math.isclose(a, b, rel_tol=_ROUNDING)
 
 
 def _where_it_stops(text: str) -> str:

@@ -62,7 +62,11 @@ def parse_all(texts: Iterable[str | None]) -> Iterator[dict[str, str] | None]:
         if text is None:
             yield None
         elif pattern and (values := pattern.fullmatch(text)):
-            yield {key: value for key, value in zip(keys, values.groups(), strict=True) if value != "-"}
+            facts = dict(zip(keys, values.groups(), strict=True))
+            if "=-\n" in text:
+                for key in [key for key, value in facts.items() if value == "-"]:
+                    del facts[key]
+            yield facts
         else:
             if text.endswith(_LAST_LINE):
                 keys = tuple(line.partition("=")[0] for line in text.split("\n"))
@@ -73,7 +77,7 @@ def parse_all(texts: Iterable[str | None]) -> Iterator[dict[str, str] | None]:
 @lru_cache(maxsize=64)  # making one takes as long as reading some hundred sidecars
 def _pattern(keys: tuple[str, ...]) -> re.Pattern[str]:
     """Of a text whose lines begin with these keys; the last line is empty."""
-    return re.compile("".join(f"{re.escape(key)}=(.*)\n" for key in keys[:-1]) + "()")
+    return re.compile("".join(f"{re.escape(key)}=(.*+)\n" for key in keys[:-1]) + "()")
 
 
 def number(facts: Mapping[str, str], key: str) -> float | None:

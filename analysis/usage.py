@@ -6,7 +6,6 @@ import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,31 +37,29 @@ class Usage:
     memory_percent: Sequence[float] | None = None
 
 
-class Samples(NamedTuple):
-    """What a sidecar has of the run's processes: `<uptime_s>:<resident memory in kB>:<CPU time in ticks>`, with blanks.
-
-    start_s: when they were started, by the same clock; the first sample is readable, and later than that.
-    """
-
-    text: str
-    start_s: float
+# What a sidecar has of the run's processes, `<uptime_s>:<resident memory in kB>:<CPU time in ticks>` with blanks; and
+# when they were started, by the same clock: the first sample is readable, and later than that. A named tuple would take
+# longer to make, and to send from process to process, than reading the text for it.
+Samples = tuple[str, float]
+HostUsages = Mapping[str, Usage | Samples]  # by log
 
 
-class Usages(Mapping[Any, Usage]):
-    """By run. Samples are read when they are asked for: of a hundred thousand runs nobody looks at more than a few."""
+class Usages(Mapping[tuple[str, str, str], Usage]):
+    """By campaign, host and log. Samples are read when they are asked for: of many runs one looks at few."""
 
-    def __init__(self, told: Mapping[Any, Usage | Samples]) -> None:
+    def __init__(self, told: Mapping[tuple[str, str], HostUsages]) -> None:
         self._told = told
 
-    def __getitem__(self, key: Any) -> Usage:
-        told = self._told[key]
-        return read(told) if isinstance(told, Samples) else told
+    def __getitem__(self, key: tuple[str, str, str]) -> Usage:
+        campaign, host, log = key
+        told = self._told[campaign, host][log]
+        return told if isinstance(told, Usage) else read(told)
 
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._told)
+    def __iter__(self) -> Iterator[tuple[str, str, str]]:
+        return ((*key, log) for key, of_host in self._told.items() for log in of_host)
 
     def __len__(self) -> int:
-        return len(self._told)
+        return sum(map(len, self._told.values()))
 
 
 def samples(facts: Mapping[str, str]) -> Samples | None:
@@ -72,15 +69,16 @@ def samples(facts: Mapping[str, str]) -> Samples | None:
     first, start_s = _SAMPLE.search(text), number(facts, "start_uptime_s")
     if not first or start_s is None or float(first[1]) <= start_s:
         return None
-    return Samples(text[first.start() :], start_s)
+    return text[first.start() :], start_s
 
 
 def read(told: Samples) -> Usage:
     """Usage by a run's own processes. What is no sample is left out, and one that is not later than those before it."""
-    rows = np.array(_SAMPLE.findall(told.text), dtype=float)
-    latest_s = np.maximum.accumulate(np.concatenate(([told.start_s], rows[:, 0])))
+    text, start_s = told
+    rows = np.array(_SAMPLE.findall(text), dtype=float)
+    latest_s = np.maximum.accumulate(np.concatenate(([start_s], rows[:, 0])))
     rows = rows[rows[:, 0] > latest_s[:-1]]
-    time_s, memory_kb, ticks = rows[:, 0] - told.start_s, rows[:, 1], rows[:, 2]
+    time_s, memory_kb, ticks = rows[:, 0] - start_s, rows[:, 1], rows[:, 2]
     # A process that has ended, and that nobody waited for, takes its CPU time with it.
     spent_s = np.maximum(np.diff(ticks, prepend=0), 0) / TICKS_PER_S
     cpu_percent = 100 * spent_s / np.diff(time_s, prepend=0)

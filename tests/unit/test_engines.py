@@ -74,7 +74,7 @@ def test_chunks_change_nothing(logs_dir, monkeypatch):
 
 
 def test_few_logs_start_no_process(monkeypatch):
-    log = layout.LogFile("/x/a.log", "a.log", None)
+    log = layout.LogFile("/x/", "", "a.log", False)
     host = layout.HostLogs("c", "h", (Path("/x"),), ("x",), False, False, (log,) * engines.MANY_LOGS)
     monkeypatch.setattr(engines, "cpus", lambda: 2)
     assert engines.fitting(Found([host], [], [])) == engines.PROCESSES
@@ -119,7 +119,7 @@ def test_a_scheduler_that_is_not_there(monkeypatch):
 
 
 def test_workers_that_do_not_see_the_logs(cluster, monkeypatch):
-    host = layout.HostLogs("c", "h", (), (), False, False, (layout.LogFile("/nowhere/a.log", "a.log", None),))
+    host = layout.HostLogs("c", "h", (), (), False, False, (layout.LogFile("/nowhere/", "", "a.log", False),))
     with (
         pytest.raises(AnalysisError, match=r"the worker tcp://\S+ sees no /nowhere/a\.log; logs must lie, unpacked"),
         engines.opened(cluster, Found([host], [], [])),

@@ -10,7 +10,7 @@ import pytest
 
 from analysis import usage
 from analysis.campaign import read
-from analysis.usage import MACHINE, PROCESS, Samples, Usage, Usages
+from analysis.usage import MACHINE, PROCESS, Usage, Usages
 
 LOGS = Path(__file__).resolve().parent.parent / "data/campaigns/logs"
 
@@ -48,12 +48,15 @@ def test_without_a_start_there_is_nothing():
 
 def test_samples_wait_to_be_read_and_survive_a_journey():
     theirs = Usage(of=MACHINE, time_s=(1.0,), cpu_percent=(2.0,), memory_percent=(3.0,))
-    usages = Usages({"ours": Samples("101.5:1024:10", 100.5), "theirs": theirs})
+    ours = ("101.5:1024:10", 100.5)
+    usages = Usages({("c", "pi"): {"a.log": ours, "b.log": theirs}, ("c", "xeon"): {}, ("d", "pi"): {"a.log": theirs}})
     for found in (usages, pickle.loads(pickle.dumps(usages))):
-        assert [*found] == ["ours", "theirs"]
-        assert found["ours"] == of("101.5:1024:10")
-        assert found["theirs"] == theirs
-        assert "others" not in found
+        assert [*found] == [("c", "pi", "a.log"), ("c", "pi", "b.log"), ("d", "pi", "a.log")]
+        assert len(found) == 3
+        assert found["c", "pi", "a.log"] == of("101.5:1024:10")
+        assert found["c", "pi", "b.log"] == theirs
+        assert ("c", "xeon", "a.log") not in found
+        assert ("e", "pi", "a.log") not in found
 
 
 def test_a_campaign_has_the_usage_of_the_runs_that_say_so(tmp_path):
