@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from ansible_collections.edgebench.testbed.plugins.module_utils import campaign
 from ansible_collections.edgebench.testbed.plugins.module_utils.controller import Controller, start_time
+
+from tests.playing import ROOT
 
 NOW = datetime(2026, 11, 20, 13, 30, tzinfo=UTC)
 SETTINGS = {"models": ["MobileNet"], "threads": [1]}
@@ -189,3 +193,33 @@ def test_one_play_at_a_time_carries_on_with_a_campaign(tmp_path):
     play(ours)
     (tmp_path / "x/.player").write_text(f"{ours._replace(host='elsewhere')}\n")  # its hosts will tell
     play(ours)
+
+
+ORPHAN = f"""
+import multiprocessing, os, sys, time
+sys.path.insert(0, {str(ROOT / "collections")!r})
+from ansible_collections.edgebench.testbed.plugins.module_utils.controller import this_play
+
+def work(play):
+    print(this_play().pid == play, flush=True)
+    while os.getppid() == play:
+        time.sleep(0.01)
+    print(this_play(), flush=True)
+
+multiprocessing.get_context("fork").Process(target=work, args=(os.getpid(),)).start()
+sys.stdin.readline()
+os._exit(9)
+"""
+
+
+def test_a_worker_whose_play_was_killed_keeps_no_other_out():
+    with subprocess.Popen(
+        [sys.executable, "-c", ORPHAN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as play:
+        assert play.stdout.readline() == "True\n"
+        play.stdin.write("\n")
+        play.stdin.close()
+        said = play.stdout.readline()
+    found = Controller.parse(said)
+    assert found.pid == play.pid
+    assert found.is_gone()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import getpass
+import multiprocessing
 import os
 import socket
 from pathlib import Path
@@ -41,13 +42,18 @@ class Controller(NamedTuple):
 
 
 def this_play() -> Controller:
-    """The ansible-playbook process that this worker belongs to."""
-    pid = os.getppid()
+    """The ansible-playbook process that this worker belongs to.
+
+    One that was killed leaves its workers running for a moment. Their parent is then init, which never ends: what they
+    note in its name would keep other plays out for good. They go on speaking for their play, which is gone.
+    """
+    parent = multiprocessing.parent_process()
+    pid = parent.pid if parent else os.getppid()
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
         user = str(os.getuid())
-    return Controller(user.replace(" ", "_"), socket.gethostname(), pid, start_time(pid))
+    return Controller(user.replace(" ", "_"), socket.gethostname(), pid, start_time(pid) or "ended")
 
 
 def start_time(pid: int) -> str:
