@@ -503,7 +503,9 @@ def _foreign_row(run: ToolRun) -> dict[str, Any]:
         "phase": phase,
         "warnings": "; ".join(run.warnings),
         "evaluation": run.evaluation,
-        **_delegation(run),
+        "delegation": run.delegation,
+        "delegated_nodes": run.delegated_nodes,
+        "graph_nodes": run.graph_nodes,
         **_how(run),
         **_measurements(run),
     }
@@ -541,15 +543,16 @@ def _measured_row(
     warnings = list(run.warnings)
     if unfit := known.get("unfit"):
         warnings.append(f"the machine did not become fit to measure: {unfit}")
-    sizes = {name: sidecar.integer(known, name) for name in ("batch_size", "input_size")}
-    entry = lookup.entries.of(known.get("model_sha256", ""), model, variant, runner, **sizes)
+    batch_size, input_size = sidecar.integer(known, "batch_size"), sidecar.integer(known, "input_size")
+    entry = lookup.entries.of(known.get("model_sha256", ""), model, variant, runner, batch_size, input_size)
     row = {
         "model": model,
         "variant": variant,
         "runner": runner,
         "threads": sidecar.integer(known, "threads"),
         "delegate": known.get("delegate", ""),
-        **sizes,
+        "batch_size": batch_size,
+        "input_size": input_size,
         "repetition": sidecar.integer(known, "repetition"),
         "status": status,
         "reason": reason,
@@ -581,7 +584,9 @@ def _measured_row(
         "phase": phase,
         "macs": whole(entry.get("macs")),
         "usage": usage.samples(known),
-        **_delegation(run),
+        "delegation": run.delegation,
+        "delegated_nodes": run.delegated_nodes,
+        "graph_nodes": run.graph_nodes,
         **_how(run),
         **sidecar.phone(known),
     }
@@ -635,14 +640,6 @@ def _judged(run: ToolRun, doubts: list[str]) -> tuple[str, str]:
         return FAILED, run.reason
     reasons = [run.reason, *doubts] if run.reason else doubts
     return INVALID if reasons else OK, "; ".join(reasons)
-
-
-def _delegation(run: ToolRun) -> dict[str, Any]:
-    return {
-        "delegation": run.delegation,
-        "delegated_nodes": run.delegated_nodes,
-        "graph_nodes": run.graph_nodes,
-    }
 
 
 def _how(run: ToolRun) -> dict[str, Any]:

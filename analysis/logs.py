@@ -210,13 +210,21 @@ _SIZE_LINE = re.compile(rf"{_N}{_END}")
 _MEMORY_LINE = re.compile(rf"(-?){_N} overall=(-?){_N}{_END}")
 _UNREAD = _N.replace("(", "(?:", 1)
 _USUAL_START = f"\n{_PREFIX}{_SIZE}"
-_USUAL_STAT = (
+_USUAL_HEADER = (
     rf"INFO: Running benchmark for at least {_UNREAD} iterations and at least {_UNREAD} seconds but terminate if "
-    rf"exceeding {_UNREAD} seconds\.\nINFO: count=([0-9]{{1,15}}) first={_N} curr={_UNREAD} min={_N} max={_N} "
+    rf"exceeding {_UNREAD} seconds\.\n"
+)
+_USUAL_WARM = (
+    rf"INFO: count=([0-9]{{1,15}}) first={_N} curr={_UNREAD} min={_UNREAD} max={_UNREAD} avg={_N} std={_UNREAD} "
+    rf"p5={_UNREAD} median={_UNREAD} p95={_UNREAD}\n+"
+)
+_USUAL_STAT = (
+    rf"INFO: count=([0-9]{{1,15}}) first={_N} curr={_UNREAD} min={_N} max={_N} "
     rf"avg={_N} std={_N} p5={_UNREAD} median={_N} p95={_N}\n+"
 )
 _USUAL = re.compile(
-    rf"{re.escape(_USUAL_START)}{_N}\nINFO: Initialized session in {_N}ms\.\n{_USUAL_STAT}{_USUAL_STAT}"
+    rf"{re.escape(_USUAL_START)}{_N}\nINFO: Initialized session in {_N}ms\.\n"
+    rf"{_USUAL_HEADER}{_USUAL_WARM}{_USUAL_HEADER}{_USUAL_STAT}"
     rf"INFO: Inference timings in us: Init: {_N}, First inference: {_N}, Warmup \(avg\): {_N}, "
     rf"Inference \(avg\): {_N}\n"
     rf"INFO: Note: [\w ,.]*\n"
@@ -284,9 +292,9 @@ def _usual(text: str) -> ToolRun | None:
     if not beside:
         return None
     numbers = list(map(float, block.groups()))
-    size_mb, session_ms = numbers[:2]
-    warm, main = _Stat._make(numbers[2:10]), _Stat._make(numbers[10:18])
-    init, first, warmup, avg, memory_init_mb, memory_overall_mb = numbers[18:]
+    size_mb, session_ms, warm_count, warm_first, warm_avg = numbers[:5]
+    warm, main = _Stat(warm_count, first=warm_first, avg=warm_avg), _Stat._make(numbers[5:13])
+    init, first, warmup, avg, memory_init_mb, memory_overall_mb = numbers[13:]
     if not main.count:
         return None
     memory = {"memory_init_mb": memory_init_mb, "memory_overall_mb": memory_overall_mb}

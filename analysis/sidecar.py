@@ -48,6 +48,10 @@ _DISTURBING_PHONES = {f"{when}.{key}" for when in _AROUND for key in ("thermal_s
 _LAST_LINE = "\ncomplete=1\n"
 _CONTROLS = [(name, f"control.{name}") for name in ("governor", "turbo", "pin_cpus", "nice")]
 _THROTTLED_KEYS = ("before.throttled", "during.throttled", "after.throttled")
+_DISTURBING = (
+    *_THROTTLED_KEYS,
+    *(f"{when}.{key}" for when in _AROUND for key in ("thermal_throttle_count", "pages_swapped", "governor")),
+)
 
 
 def parse(text: str) -> dict[str, str]:
@@ -61,29 +65,31 @@ def parse_all(texts: Iterable[str | None]) -> Iterator[dict[str, str] | None]:
     for text in texts:
         if text is None:
             yield None
-        elif pattern and (values := pattern.fullmatch(text)):
-            facts = dict(zip(keys, values.groups(), strict=True))
-            if "=-\n" in text:
-                for key in [key for key, value in facts.items() if value == "-"]:
-                    del facts[key]
-            yield facts
+        elif pattern and (found := pattern.fullmatch(text)) and "-" not in (values := found.groups()):
+            yield dict(zip(keys, values, strict=True))
         else:
+            facts = parse(text)
             if text.endswith(_LAST_LINE):
-                keys = tuple(line.partition("=")[0] for line in text.split("\n"))
-                pattern = _pattern(keys)
-            yield parse(text)
+                lines = [line.partition("=")[0] for line in text.split("\n")]
+                keys, pattern = _pattern(tuple(lines), frozenset(facts))
+            yield facts
 
 
 @lru_cache(maxsize=64)  # making one takes as long as reading some hundred sidecars
-def _pattern(keys: tuple[str, ...]) -> re.Pattern[str]:
-    """Of a text whose lines begin with these keys; the last line is empty."""
-    return re.compile("".join(f"{re.escape(key)}=(.*+)\n" for key in keys[:-1]) + "()")
+def _pattern(lines: tuple[str, ...], known: frozenset[str]) -> tuple[tuple[str, ...], re.Pattern[str]]:
+    """Of a text whose lines begin with these keys, those that are not `known` not set: the known keys, in order."""
+    keys = tuple(key for key in lines if key in known)
+    values = (f"{re.escape(key)}={'(.*+)' if key in known else '-'}\n" for key in lines[:-1])
+    return keys, re.compile("".join(values) + "()")
 
 
 def number(facts: Mapping[str, str], key: str) -> float | None:
     """A fact as a finite number; None where it is absent or no number."""
+    text = facts.get(key)
+    if text is None:
+        return None
     try:
-        value = float(facts.get(key, "nan"))
+        value = float(text)
     except ValueError:
         return None
     return value if math.isfinite(value) else None
@@ -128,26 +134,33 @@ def doubts(facts: Mapping[str, str]) -> list[str]:
     if said := facts.get("invalid"):
         found.append(said)
     elif facts.get("phase") != EVALUATE:  # what disturbs a machine changes nothing in what a model takes an image for
-        found += _disturbances(facts)
+        found += _disturbances(tuple(map(facts.get, _DISTURBING)))
+        if not facts.keys().isdisjoint(_DISTURBING_PHONES):
+            found += _phone_disturbances(facts)
     return found
 
 
-def _disturbances(facts: Mapping[str, str]) -> Iterator[str]:
-    """What the run script makes a run invalid for; for the sidecars of scripts that did not judge."""
+@lru_cache(maxsize=1024)  # most runs of a machine have the same: nothing happened
+def _disturbances(values: tuple[str | None, ...]) -> tuple[str, ...]:
+    """What the run script makes a run invalid for; for the sidecars of scripts that did not judge.
+
+    values: of the keys `_DISTURBING`.
+    """
+    facts = {key: value for key, value in zip(_DISTURBING, values, strict=True) if value is not None}
     before, during, after = [throttled(facts.get(key, "")) or 0 for key in _THROTTLED_KEYS]
+    found = []
     # Since-boot bits count only if they came up during the run.
     if bits := (before | during | after) & 0xF | (after & ~before) >> 16 & 0xF:
         causes = [words for bit, words in _THROTTLED.items() if bits >> bit & 1]
-        yield f"the machine was held back during the run: {', '.join(causes)}"
+        found.append(f"the machine was held back during the run: {', '.join(causes)}")
     if (events := rise(facts, "thermal_throttle_count") or 0) > 0:
-        yield f"the CPUs were throttled for heat during the run ({events} times)"
+        found.append(f"the CPUs were throttled for heat during the run ({events} times)")
     if (pages := rise(facts, "pages_swapped") or 0) >= SWAPPED_PAGES:
-        yield f"the machine swapped during the run ({pages} pages)"
+        found.append(f"the machine swapped during the run ({pages} pages)")
     early, late = facts.get("before.governor"), facts.get("after.governor")
     if early and late and early != late:
-        yield f"the frequency governor changed during the run, from {early} to {late}"
-    if not facts.keys().isdisjoint(_DISTURBING_PHONES):
-        yield from _phone_disturbances(facts)
+        found.append(f"the frequency governor changed during the run, from {early} to {late}")
+    return tuple(found)
 
 
 def _phone_disturbances(facts: Mapping[str, str]) -> Iterator[str]:

@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HOSTS, REPETITIONS = 8, 90  # x 7 models x 2 variants = 10,080 logs
 ROUNDS = 5
 MANY_HOSTS, MANY_REPETITIONS = 1_024, 7  # x 7 models x 2 variants = 100,352 logs
-MANY_ROUNDS = 3
+MANY_ROUNDS = 6
 
 _N, _M = r"(\d+\.\d+)", r"(\d+)"
 _TIMINGS = (

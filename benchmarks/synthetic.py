@@ -98,6 +98,7 @@ timed_out=0
     + _STATE.replace("{when}", "before").replace("{ticks}", "1000").replace("{seconds}", "10")
     + _STATE.replace("{when}", "after").replace("{ticks}", "1600").replace("{seconds}", "15")
     + f"resources.samples={' '.join(f'100{second}.65:51200:{50 + 98 * second}' for second in range(6))}\n"
+    + "checks=iterations\n"
     + "complete=1\n"
 )
 
