@@ -64,7 +64,8 @@ def arm_lab(arm_machine):
 
 # OpenStack takes most of a minute to start, and its tests wait more than they work. In a session of one process it
 # starts with the session and its tests come last; in one of several (pytest -n) one process has all of its tests, from
-# the start on, and the others have the rest.
+# the start on, and the others have the rest: file by file, since the tests of a file share what takes long to prepare,
+# the long ones (integration) first.
 
 
 class ChiTestbed(NamedTuple):
@@ -93,15 +94,16 @@ def pytest_collection_modifyitems(items):
     items.sort(key=wants_chi_testbed, reverse=ONE_OF_SEVERAL)
 
 
-class ChameleonInOne(LoadScopeScheduling):
-    """Each test goes to whichever process is free, but for those of the testbed, which go to one together."""
+class FileByFile(LoadScopeScheduling):
+    """Each file goes to whichever process is free; those of the testbed go to one together."""
 
     def _split_scope(self, nodeid):
-        return CHAMELEON if nodeid.startswith(CHAMELEON) else nodeid
+        return CHAMELEON if nodeid.startswith(CHAMELEON) else nodeid.partition("::")[0]
 
 
 def pytest_xdist_make_scheduler(config, log):
-    return ChameleonInOne(config, log)
+    config.option.loadscopereorder = False  # by itself it begins with the files of many tests, which are quick ones
+    return FileByFile(config, log)
 
 
 def pytest_collection_finish(session):

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.labs.adblab import AdbLab, AdbServer, variables
+from tests.labs.adblab import AdbLab
 from tests.labs.common import wait_for
-from tests.labs.skipping import needs, started
+from tests.labs.skipping import started
 from tests.playing import ROOT, Played, play, tiny_campaign
 
 STAND_IN = ROOT / "tests/data/android/benchmark_model.sh"
@@ -170,12 +170,3 @@ def test_faults_cost_nothing_but_time(settings, tmp_path):
         if line.startswith("boot_id=")
     }
     assert len(boots) == 2
-
-
-def test_a_phone_with_an_arm_processor(arm_lab, settings, tmp_path):
-    needs("adblab")
-    settings |= {"campaign_min_repetitions": 1, "campaign_variants": ["float32"]}  # its processor is emulated, and slow
-    with AdbServer(tmp_path) as server:
-        inventory = {"all": {"hosts": {"phone": variables(arm_lab.phone(server.public_key))}}}
-        assert site(settings, inventory, server.environment).changed() > 0
-    assert [(run["arch"], run["status"]) for run in rows(tmp_path)] == [("aarch64", "ok")]

@@ -11,8 +11,6 @@ from pathlib import Path
 import pytest
 
 from tests.labs.common import wait_for
-from tests.labs.skipping import started
-from tests.labs.sshlab import SshLab
 from tests.playing import ROOT, play, tiny_campaign
 
 FAKE = ROOT / "tests/data/fake_benchmark_model.sh"
@@ -32,6 +30,11 @@ def rows(tmp_path):
 
 def campaign(tmp_path):
     return json.loads((tmp_path / "logs/fleet/campaign.json").read_text())
+
+
+def only(inventory, host):
+    """An inventory of one of its hosts."""
+    return {"all": {"hosts": {host: inventory["all"]["hosts"][host]}}}
 
 
 def test_hosts_with_and_without_python_are_measured_alike(ssh_lab, settings, tmp_path):
@@ -65,7 +68,7 @@ def test_installing_begins_no_campaign(ssh_lab, settings, tmp_path):
 
 
 def test_a_play_costs_the_same_for_more_repetitions(ssh_lab, settings):
-    inventory = ssh_lab.inventory(benchmark_model_path=str(FAKE))
+    inventory = only(ssh_lab.inventory(benchmark_model_path=str(FAKE)), "h0")
 
     def tasks(repetitions):
         changes = {"campaign_min_repetitions": repetitions, "campaign_name": f"r{repetitions}"}
@@ -173,49 +176,18 @@ def test_a_key_that_the_host_does_not_take_is_said_so(ssh_lab, strangers, tmp_pa
     assert "ssh-copy-id" in said
 
 
-def test_a_raspberry_pi_and_a_server_in_one_campaign(arm_lab, settings, tmp_path):
-    """Real runners on both: wheels and libraries for each one's own CPU come from here, and one report has both."""
-    with started(SshLab(1, no_python=frozenset())) as lab:
-        # The server's CPU is whatever this machine's is; the Pi is asked which it has.
-        hosts = lab.inventory(benchmark_tvm_target="-mcpu=x86-64")["all"]["hosts"] | {
-            name: {**variables, "platform_label": "Raspberry Pi 5"}
-            for name, variables in arm_lab.inventory()["all"]["hosts"].items()
-        }
-        (pi,) = set(hosts) - {"h0"}
-        settings |= {"campaign_runners": ["litert", "tvm"], "campaign_min_repetitions": 1}
-        settings["campaign_variants"] = ["float32"]  # a process of Python takes the Pi here most of a minute
-        arm_lab.answer("measure_temp", "temp=61.2'C")
-        first = play(ROOT / "site.yml", {"all": {"hosts": hosts}}, **settings)
-        assert first.changed() > 0
-        runs = rows(tmp_path)
-        assert {(run["host"], run["arch"], run["platform"]) for run in runs if run["host"] == pi} == {
-            (pi, "aarch64", "Raspberry Pi 5")
-        }
-        assert {run["arch"] for run in runs} == {"x86_64", "aarch64"}
-        assert {run["status"] for run in runs} == {"ok"}
-        assert len({(run["host"], run["variant"], run["runner"]) for run in runs}) == len(runs) == 4
-        models = {model["file"]: model["target"] for model in campaign(tmp_path)["models"]}
-        assert models["image.float32.x86-64.so"] == "llvm -mcpu=x86-64"
-        assert models["image.float32.cortex-a76.so"] == "llvm -mcpu=cortex-a76 -mtriple=aarch64-linux-gnu"
-        there = arm_lab.shell("ls edgebench/models", user="lab").split()
-        assert there == sorted(file for file in models if "x86-64" not in file)
-        log = next((tmp_path / f"logs/fleet/{pi}/runs").glob("*.tvm.*.log")).read_text()
-        assert '"target": "llvm -mcpu=cortex-a76 -mtriple=aarch64-linux-gnu"' in log
-        assert not arm_lab.shell("find edgebench -name 'libtvm_compiler*'", user="lab")
-        facts = json.loads((tmp_path / f"logs/fleet/{pi}/host.json").read_text())
-        assert facts["board_model"] == "Raspberry Pi 5 Model B Rev 1.0"
-        assert facts["microarchitecture"] == "Cortex-A76"
-        sidecar = next((tmp_path / f"logs/fleet/{pi}/runs").glob("*.meta")).read_text()
-        assert "before.throttled=0x0" in sidecar
-        assert "before.temperature_c=61.2" in sidecar
-        assert play(ROOT / "site.yml", {"all": {"hosts": hosts}}, **settings).changed() == 0
+VCGENCMD = """cat >/usr/local/bin/vcgencmd <<'END'
+#!/bin/sh
+[ "$1" = get_throttled ] && echo throttled=0x50005
+END
+chmod 755 /usr/local/bin/vcgencmd"""
 
 
-def test_a_pi_that_was_throttled_is_measured_again_and_said_to_be(arm_lab, settings, tmp_path):
+def test_a_pi_that_was_throttled_is_measured_again_and_said_to_be(ssh_lab, settings, tmp_path):
     """Under-voltage all the time: each run is invalid, is repeated up to the limit, and the report says why."""
+    ssh_lab.shell(0, VCGENCMD)
     settings |= {"benchmark_run_retries": 1, "benchmark_run_max_cooldown_s": 0, "campaign_min_repetitions": 1}
-    arm_lab.answer("get_throttled", "throttled=0x50005")
-    inventory = arm_lab.inventory(benchmark_model_path=str(FAKE))
+    inventory = only(ssh_lab.inventory(benchmark_model_path=str(FAKE)), "h0")
     played = play(ROOT / "site.yml", inventory, **settings)
     assert played.rc == 0, played.stdout
     runs = rows(tmp_path)

@@ -114,25 +114,3 @@ def test_nothing_outlives_a_lab_whose_process_is_killed(ssh_lab):
     with started(SshLab(1)):
         assert not Path(directory).exists()
         assert ssh_lab.directory.exists()
-
-
-def test_the_arm_machine_is_a_raspberry_pi(arm_lab):
-    assert arm_lab.shell("uname -m; cat /proc/device-tree/model", user="lab") == (
-        "aarch64\nRaspberry Pi 5 Model B Rev 1.0\0"
-    )
-    assert arm_lab.shell("python3 -c 'import zipfile; print(6 * 7)'", user="lab") == "42\n"
-    libraries = "import ctypes; [ctypes.CDLL(name) for name in ('libgomp.so.1', 'libstdc++.so.6')]"
-    arm_lab.shell(f'python3 -c "{libraries}"')
-
-
-def test_the_raspberry_pis_tool_answers_as_it_is_told(arm_lab):
-    arm_lab.answer("get_throttled", "throttled=0x50005")
-    arm_lab.answer("measure_clock arm", "frequency(0)=600000000")
-    asked = "for what in get_throttled 'measure_clock arm' measure_temp nonsense; do vcgencmd $what; done"
-    changed = "throttled=0x50005\nfrequency(0)=600000000\n"
-    unchanged = 'temp=48.3\'C\nerror=1 error_msg="Command not registered"\n'
-    assert arm_lab.shell(asked, user="lab") == changed + unchanged
-
-    arm_lab.shell("echo mine > file; sleep 1000 >/dev/null 2>&1 &", user="lab")
-    arm_lab.reset()
-    assert arm_lab.shell("ls; pgrep sleep || vcgencmd get_throttled", user="lab") == "throttled=0x0\n"
