@@ -36,7 +36,7 @@ SETTINGS = {
     "campaign_name": "faults",
     "campaign_seed": "1",
     "campaign_runners": ["benchmark_model"],
-    "campaign_min_repetitions": 6,
+    "campaign_min_repetitions": 4,
     "benchmark_work_dir": WORK_DIR,
     "benchmark_run_timeout_s": 5,
     "benchmark_run_min_free_mb": 1,
