@@ -87,7 +87,6 @@ def test_a_raspberry_pi_and_a_server_in_one_campaign(arm_lab, settings, tmp_path
         sidecar = next((tmp_path / f"logs/arm/{pi}/runs").glob("*.meta")).read_text()
         assert "before.throttled=0x0" in sidecar
         assert "before.temperature_c=61.2" in sidecar
-        assert play(ROOT / "site.yml", {"all": {"hosts": hosts}}, **settings).changed() == 0
 
 
 def test_a_phone_with_an_arm_processor(arm_lab, settings, tmp_path):
