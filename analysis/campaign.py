@@ -409,7 +409,7 @@ def _contents(files: Sequence[LogFile]) -> Iterator[tuple[LogFile, list[ToolRun]
 
 def _texts_of(log: LogFile) -> tuple[str | OSError, str | None]:
     try:
-        return _text_of(log.path), _text_of(log.sidecar) if log.sidecar else None
+        return _text_of(log.path), _text_of(log.sidecar) if log.has_sidecar else None
     except OSError as error:
         return error, None
 
