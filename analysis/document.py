@@ -74,6 +74,7 @@ class Report:
     Attributes:
         tables: by file name without ending; written as tables/<name>.csv and data/<name>.parquet.
         grids: what people paste, in fewer digits; written as tables/<name>.tex and .md.
+        plots: whether there are charts.
     """
 
     study: Study
@@ -83,6 +84,7 @@ class Report:
     grids: dict[str, grids.Grid]
     findings: list[findings.Finding]
     notices: list[findings.Notice]
+    plots: bool = True
 
     @property
     def metrics(self) -> list[str]:
@@ -225,6 +227,8 @@ class Chart:
 
 def charts(report: Report) -> list[Chart]:
     """All charts of a report."""
+    if not report.plots:
+        return []
     study, speedups = report.study, report.tables["speedup"]
     found = []
     if len(study.groups) > 1 and len(speedups):

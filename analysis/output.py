@@ -34,9 +34,10 @@ LIBRARIES = ("jinja2", "matplotlib", "numpy", "pandas", "pyarrow", "scipy")
 # --- what it was made from --------------------------------------------------------------------------------------------
 
 
-def made_from(found: Found, baseline: str | None, metric: str) -> dict[str, Any]:
+def made_from(found: Found, baseline: str | None, metric: str, plots: bool) -> dict[str, Any]:
     """Everything that a report depends on: the logs' content and names, the code, the options."""
-    return {"schema": 1, "logs": _logs(found), "code": _code(), "baseline": baseline, "metric": metric}
+    options = {"baseline": baseline, "metric": metric, "plots": plots}
+    return {"schema": 1, "logs": _logs(found), "code": _code(), **options}
 
 
 class Current(NamedTuple):

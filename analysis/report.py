@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from analysis import layout, output
@@ -58,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="where logs are read: serial, processes, dask (on this machine) or dask:ADDRESS of a scheduler; default: "
         "processes where there are thousands",
     )
+    parser.add_argument("--no-plots", action="store_true", help="tables and text alone, in half the time")
     parser.add_argument("--if-changed", action="store_true", help="do nothing if the report is of these logs already")
     options = parser.parse_args(arguments)
     return exit_status(lambda: _run(options))
@@ -69,7 +71,7 @@ def _run(options: argparse.Namespace) -> int:
     out = options.output or Path("results", default_name(options.logs))
     # Looked at only when nobody else writes there: who waited must not put an older report in place of a newer.
     with output.held(out), layout.opened(options.logs) as found:
-        made_from = output.made_from(found, options.baseline, options.metric)
+        made_from = output.made_from(found, options.baseline, options.metric, not options.no_plots)
         if options.if_changed and (there := output.current(out, made_from)):
             print(f"{there.said}\n\n{out / 'report.html'}: up to date, made from the same logs")
             return _status(options, there.complete)
@@ -77,7 +79,7 @@ def _run(options: argparse.Namespace) -> int:
 
         with engines.opened(options.engine, found) as spread:
             dataset = campaign.assemble(found, ", ".join(map(str, options.logs)), spread)
-        report = document.build(dataset, options.baseline, options.metric)
+        report = replace(document.build(dataset, options.baseline, options.metric), plots=not options.no_plots)
         document.publish(report, out, made_from)
     print(document.terminal_text(report))
     print(f"\nReport: {out / 'report.html'}")

@@ -37,6 +37,9 @@ def tiny_campaign(directory: Path, **settings: Any) -> dict[str, Any]:
         "benchmark_models_source_dir": str(ROOT / "tests/data/models"),
         "benchmark_models_dir": str(directory / "models"),
         "benchmark_report_output": str(directory / "results"),
+        # Reports are half of what a play of seconds takes. Tests of what stands in them are elsewhere.
+        "benchmark_report_plots": False,
+        "benchmark_report_early": False,
         "benchmark_run_max_wait_s": 0,
         # Other machines, and other tests, are busy when they are.
         "benchmark_run_max_steal_percent": 0,

@@ -46,6 +46,7 @@ def test_played_twice_it_measures_once(settings, tmp_path):
     assert checked.rc == 0, checked.stdout
     assert not (tmp_path / "logs").exists(), "check mode measures and writes nothing"
 
+    settings["benchmark_report_plots"] = True
     first = site(settings, campaign_name="demo")
     assert first.changed() > 0
     assert "4 of 4 runs" in first.stdout
@@ -67,6 +68,7 @@ def test_played_twice_it_measures_once(settings, tmp_path):
     assert [run["status"] for run in runs] == ["ok"] * 4
     assert all(float(run["avg_inference_ms"]) >= 0 for run in runs)
     assert (tmp_path / "results/report.html").exists()
+    assert list((tmp_path / "results/plots").glob("*.png"))
 
     before = files(tmp_path / "logs")
     second = site(settings, campaign_name="demo")

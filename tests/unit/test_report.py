@@ -671,6 +671,20 @@ def test_other_options_or_code_make_a_new_report(small, capsys, monkeypatch):
     assert if_changed(capsys, "--metric", "init_time_ms") == (0, True)
 
 
+def test_a_report_without_charts_says_so(small, capsys):
+    assert if_changed(capsys, "--no-plots") == (0, True)
+    assert list(Path("out/plots").iterdir()) == []
+    for page in ("out/report.html", "out/report.md"):
+        text = Path(page).read_text()
+        assert "No charts were drawn: the report was made with --no-plots." in text
+        assert "<svg" not in text
+        assert "](plots/" not in text
+    assert Path("out/tables/speedup.csv").exists()
+    assert if_changed(capsys) == (0, True)
+    assert list(Path("out/plots").glob("*.png"))
+    assert "No charts" not in Path("out/report.html").read_text()
+
+
 def test_strict_knows_what_lacked_the_last_time(small, capsys):
     assert if_changed(capsys, "--strict") == (0, False)
     next((small / "logs").rglob("*.meta")).unlink()
