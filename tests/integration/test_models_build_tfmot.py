@@ -38,7 +38,7 @@ def training(cache, **options) -> Build:
 def test_variants_are_what_their_names_say(tmp_path):
     """Those that anything but TensorFlow's converter has a hand in, and the one that they are compared with."""
     wanted = [Wanted("FireNet", variant) for variant in ("dynamic_range", "int8", *COMPRESSED)]
-    outcome = ensure(training(tmp_path / "cache", epochs=2), wanted, tmp_path / "models", print)
+    outcome = ensure(training(tmp_path / "cache", epochs=3), wanted, tmp_path / "models", print)
     assert outcome.failed == []
     built = {entry.variant: entry for entry in outcome.models}
     assert len(built) == len(wanted)
