@@ -209,13 +209,12 @@ def test_a_machine_that_never_answers_takes_its_lease_with_it(experiment, chi_la
 def test_a_lease_that_ends_early_is_told_and_a_later_one_goes_on(experiment):
     """What the host measures before the lease's end comes home; a later lease measures the rest, and nothing twice."""
     experiment.keep("pis", set())
-    slow = experiment.directory / "slow"  # the first run takes so long that a second one would end too late
-    slow.write_text(
-        FAKE.read_text().replace('echo "INFO: STARTING!"', 'mkdir /tmp/first && sleep 20\necho "INFO: STARTING!"')
-    )
+    until = now() + timedelta(seconds=90)  # as of a lease that ends then
+    slow = experiment.directory / "slow"  # the first run takes until shortly before: a second one would end too late
+    waits = f'mkdir /tmp/first && while [ "$(date +%s)" -lt {int(until.timestamp()) - 5} ]; do sleep 1; done'
+    slow.write_text(FAKE.read_text().replace('echo "INFO: STARTING!"', f'{waits}\necho "INFO: STARTING!"'))
     more = {"benchmark_model_path": str(slow)}
-    until = utc_text(now() + timedelta(seconds=39))  # as of a lease that ends then
-    first = experiment.play(**more, benchmark_run_until=until, benchmark_run_reserve_s=0)
+    first = experiment.play(**more, benchmark_run_until=utc_text(until), benchmark_run_reserve_s=0)
     assert first.rc != 0
     assert "the machine goes back at" in first.failure()
     assert "1 of 4 runs are measured and come home" in first.failure()
