@@ -80,7 +80,7 @@ def play(bed, site, when="", number=0):
 @pytest.mark.parametrize(
     ("site", "when", "number"),
     [(site, "after", number) for site, calls in ((UC, 5), (EDGE, 4)) for number in range(1, calls + 1)]
-    + [(site, "before", number) for site in (UC, EDGE) for number in (1, 2)],
+    + [(site, "before", number) for site, made in ((UC, 3), (EDGE, 2)) for number in range(1, made + 1)],
 )
 def test_teardown_leaves_nothing_behind_a_play_that_was_killed(bed, chi_lab, monkeypatch, site, when, number):
     done = play(bed, site, when, number)
