@@ -324,7 +324,7 @@ def _table(columns: Mapping[str, list[Any]]) -> pa.Table:
 
 def _frame(tables: Sequence[pa.Table]) -> pd.DataFrame:
     """The tables below each other; columns and types as `COLUMNS` says."""
-    joined = pa.concat_tables(tables).combine_chunks()
+    joined = pa.concat_tables(tables)
     frame = joined.drop_columns(_LISTS).to_pandas(types_mapper=_PANDAS.get)
     return frame.assign(**{name: pd.Series(joined[name].to_pylist(), dtype=object) for name in _LISTS})
 
