@@ -8,7 +8,7 @@ KIT = $(PYTHON) tools/kit.py
 BIN = .venv/bin
 PLAY_ARGS = $(if $(PROFILE),-e campaign_profile=$(PROFILE)) $(ARGS)
 
-.PHONY: faults help run archive stop test lint bench setup dev clean python
+.PHONY: faults help run archive stop test test-all lint bench setup dev clean python
 
 help:
 	@echo "make run                  measure this machine: seven CNNs, original against quantized (quick profile)"
@@ -16,7 +16,8 @@ help:
 	@echo "make run ARGS=\"-e '{campaign_models: [MobileNet]}'\"    any ansible-playbook arguments"
 	@echo "make archive LABEL=\"My laptop\"    the same (PROFILE=, ARGS= too), in one file for somebody else's report"
 	@echo "make stop                 end a measurement that goes on in the background; make run goes on from there"
-	@echo "make test                 all tests      make lint   all linters      make bench   what the kit itself costs"
+	@echo "make test                 the tests      make lint   all linters      make bench   what the kit itself costs"
+	@echo "make test-all             the same and those that take long, for a release"
 	@echo "make setup                only set up .venv                           make clean   remove .venv and caches here"
 
 python:
@@ -39,6 +40,9 @@ dev: python
 	@$(KIT) setup --dev
 
 test: dev
+	@$(BIN)/python -m pytest -m "not thorough" $(ARGS)
+
+test-all: dev
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: dev

@@ -23,7 +23,13 @@ def undisturbed(lab):
     return faults.undisturbed(lab)
 
 
-@pytest.mark.parametrize("kind", faults.KINDS)
+# One of each place: controller, link, host, its disk, another controller.
+OFTEN = ("controller killed", "link cut for 3 s", "host rebooted", "host disk full", "second controller")
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=() if kind in OFTEN else pytest.mark.thorough) for kind in faults.KINDS]
+)
 def test_a_fault_costs_nothing_but_time(lab, undisturbed, kind):
     expected, seconds = undisturbed
     faults.episode(lab, kind, random.randrange(faults.HOSTS), random.uniform(0, seconds), expected)

@@ -67,6 +67,7 @@ def test_installing_begins_no_campaign(ssh_lab, settings, tmp_path):
     assert play(ROOT / "playbooks/stop.yml", inventory, **settings).changed() == 0
 
 
+@pytest.mark.thorough
 def test_a_play_costs_the_same_for_more_repetitions(ssh_lab, settings):
     inventory = only(ssh_lab.inventory(benchmark_model_path=str(FAKE)), "h0")
 

@@ -50,6 +50,7 @@ print(json.dumps(found))
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_the_catalogue_says_what_kerass_networks_are():
     """Parameters, MACs (which the estimate of a lease's length knows as well) and memory of each."""
     models = {name: model for name, model in MODELS.items() if model.framework == "keras"}

@@ -104,6 +104,7 @@ def test_a_missing_runtime_is_said(runner, tmp_path):
     assert re.match(r"ERROR: Cannot import the runtime in \S+: libgomp.so.1: cannot open", done.stderr)
 
 
+@pytest.mark.thorough
 def test_channels_last_and_compiled(tmp_path):
     if not (shutil.which("g++") and Path(sysconfig.get_path("include"), "Python.h").exists()):
         pytest.skip("needs g++ and Python's header files (Debian: g++ python3-dev)")

@@ -79,8 +79,13 @@ def play(bed, site, when="", number=0):
 # something is made it is noted; before it is deleted nothing is, so that killed then is killed after the call before.
 @pytest.mark.parametrize(
     ("site", "when", "number"),
-    [(site, "after", number) for site, calls in ((UC, 5), (EDGE, 4)) for number in range(1, calls + 1)]
-    + [(site, "before", number) for site, made in ((UC, 3), (EDGE, 2)) for number in range(1, made + 1)],
+    [(UC, "after", number) for number in range(1, 6)]
+    + [pytest.param(EDGE, "after", number, marks=pytest.mark.thorough) for number in range(1, 5)]
+    + [
+        pytest.param(site, "before", number, marks=pytest.mark.thorough)
+        for site, made in ((UC, 3), (EDGE, 2))
+        for number in range(1, made + 1)
+    ],
 )
 def test_teardown_leaves_nothing_behind_a_play_that_was_killed(bed, chi_lab, monkeypatch, site, when, number):
     done = play(bed, site, when, number)
@@ -92,7 +97,9 @@ def test_teardown_leaves_nothing_behind_a_play_that_was_killed(bed, chi_lab, mon
     assert bed.records.machines(site) == {}
 
 
-@pytest.mark.parametrize(("site", "number"), [(UC, 1), (UC, 2), (UC, 3), (EDGE, 1), (EDGE, 2)])
+@pytest.mark.parametrize(
+    ("site", "number"), [pytest.param(UC, 1, marks=pytest.mark.thorough), (UC, 2), (UC, 3), (EDGE, 1), (EDGE, 2)]
+)
 def test_the_next_play_goes_on_with_what_a_killed_one_made(bed, chi_lab, site, number):
     assert play(bed, site, "after", number).returncode == -signal.SIGKILL
     left = chi_lab.left()

@@ -281,6 +281,7 @@ def test_a_container_is_a_machine_of_its_own_with_or_without_python(chi, lab, tm
         assert status_of(chi.zun().containers.get_archive, box, "/no/such/place") == 400
 
 
+@pytest.mark.thorough
 def test_what_an_exec_leaves_goes_on_until_the_container_dies(chi, lab):
     at_site(chi, lab, EDGE)
     killed, other = running(chi), running(chi)
@@ -304,6 +305,7 @@ def test_what_an_exec_leaves_goes_on_until_the_container_dies(chi, lab):
     assert inside(chi, other, "cat /root/file") == "kept\n"
 
 
+@pytest.mark.thorough
 def test_what_is_too_large_or_takes_too_long_is_refused_by_a_proxy(chi, lab):
     at_site(chi, lab, EDGE)
     box = running(chi)
@@ -367,6 +369,7 @@ def test_an_api_can_be_away_or_silent_and_comes_back(chi, lab):
     assert chi.blazar().lease.get(made["id"])["status"] == "ACTIVE"
 
 
+@pytest.mark.thorough
 def test_a_service_that_was_restarted_goes_on(chi, lab):
     lab.restart("blazar-manager")
     lab.restart("chi-node-01")

@@ -138,6 +138,7 @@ def secrets(experiment):
     return [cloud["auth"][name] for cloud in clouds for name in SECRETS if name in cloud["auth"]]
 
 
+@pytest.mark.thorough
 def test_a_site_that_is_full_does_not_hold_up_the_others(experiment, chi_lab):
     chi_lab.occupy(UC)
     played = experiment.play()
@@ -160,6 +161,7 @@ def test_wrong_credentials_are_found_before_anything_else(experiment, chi_lab):
     assert set(chi_lab.left()) == {"key pairs"}
 
 
+@pytest.mark.thorough
 def test_a_campaign_goes_on_in_another_container(experiment, chi_lab):
     experiment.keep("servers", set())
     assert experiment.play().rc == 0
