@@ -77,7 +77,7 @@ def test_it_is_valid_and_holds_nothing_of_who_ran_it_last():
 
 
 def test_a_machine_without_ssh_is_measured_and_its_archive_read_beside_other_logs(repository, tmp_path):
-    settings = tiny_campaign(tmp_path, benchmark_work_dir=str(tmp_path / "work"))
+    settings = tiny_campaign(tmp_path, benchmark_work_dir=str(tmp_path / "work"), benchmark_report_plots=True)
     for kit_decides in ("campaign_logs_dir", "benchmark_report_output"):
         del settings[kit_decides]
     shown = execute(tmp_path, REPOSITORY=str(repository), LABEL=LABEL, ARGUMENTS=["-e", json.dumps(settings)])
